@@ -1,0 +1,117 @@
+/* memory.h - the wing of a running store: all entries, in shards, behind one interface.
+ *
+ *     memory   handle state: where the region is, how keys are hashed
+ *      └ region   one reservation of address space (region.h)
+ *          └ shard     a span of it: lock, counters, chunk table, index directory, chunks (shard.h)
+ *              ├ table     the hash index: linear hashing over cache-line buckets (table.h)
+ *              └ arena     where entries lie: exact-size reuse inside chunks (arena.h)
+ *
+ * All that a shard holds is addressed by offsets in its span; no pointer lies in the region.
+ *
+ * Locking. Each shard has a writer lock (one writer prepares, logs and applies a change while he
+ * holds it, I/O included) and a table lock (shared: read; exclusive: apply, a few hundred ns, no
+ * I/O). So a reader never waits for I/O. Order: writer lock, then table lock.
+ */
+#ifndef PKV_MEMORY_H
+#define PKV_MEMORY_H
+
+#include <stdbool.h>
+#include "../pkv.h"
+#include "../os/os.h"
+#include "../os/visibility.h"
+#include "region.h"
+
+typedef struct memory {
+    region region;
+    uint32_t shard_count; /* a power of two */
+    unsigned shard_bits;
+    bool fixed_keys; /* every key is 8 bytes, kept in the index */
+    uint64_t seed;   /* of the hash */
+} memory;
+
+pkv_status memory_create(memory *m, uint32_t shard_count, bool fixed_keys, uint64_t seed);
+/* Gives all memory back. Safe on a zeroed memory. `locks` = false leaves the locks alone: in a
+ * forked child their state is unknown. */
+void memory_destroy(memory *m, bool locks);
+
+/* A key as the calls below want it: found once, used often. */
+typedef struct memory_key {
+    pkv_bytes bytes; /* fixed keys: size 8 */
+    uint64_t hash;
+    uint32_t shard;
+} memory_key;
+
+memory_key memory_key_of(const memory *m, pkv_bytes key);
+
+/* ---- Changing. Between memory_begin and memory_end the caller holds the shard's writer lock. */
+
+void memory_begin(memory *m, uint32_t shard);
+void memory_end(memory *m, uint32_t shard);
+
+/* A change that has been given all the memory it may need: applying it cannot fail. */
+typedef struct memory_change {
+    uint32_t shard;
+    uint64_t hash;
+    /* private to shard.c */
+    uint32_t block;   /* the new entry's; 0 where there is none */
+    uint32_t old;     /* the entry that it replaces or removes; 0 where there is none */
+    uint32_t bucket;  /* where the slot is, or the first of the chain to insert in */
+    uint32_t slot;    /* of an existing key; UINT32_MAX for a new one */
+    uint64_t key;     /* fixed keys only: the 8 bytes */
+} memory_change;
+
+/* PKV_NO_MEMORY changes nothing. The entry is copied, but no reader sees it yet. */
+pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value, pkv_type type,
+                              memory_change *change);
+/* PKV_NOT_FOUND where the key is not there. */
+pkv_status memory_prepare_unset(memory *m, const memory_key *key, memory_change *change);
+/* Takes the table lock. Also does the shard's bounded share of upkeep: splitting or merging a
+ * bucket, moving a few entries out of a sparse chunk. */
+void memory_apply(memory *m, memory_change *change);
+void memory_abandon(memory *m, memory_change *change);
+
+/* ---- Reading. Takes the table lock, shared. */
+
+/* Copies at most `capacity` bytes; *size is the whole size. PKV_NOT_FOUND, no error detail. */
+pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity,
+                      size_t *size, pkv_type *type);
+
+/* A larger value is not copied by a walk: its reader fetches it with memory_get. */
+#define WALK_VALUE_MAX ((size_t)16 << 10)
+
+typedef struct walk_entry {
+    size_t key, value;    /* offsets in walk_step.bytes */
+    size_t key_size, value_size;
+    pkv_type type;
+    bool fetch; /* the value was not copied */
+} walk_entry;
+
+/* The entries of one bucket, copied. Zero it before the first use. */
+typedef struct walk_step {
+    uint8_t *bytes;
+    walk_entry *entries;
+    size_t bytes_size, bytes_capacity, count, capacity;
+} walk_step;
+
+void walk_step_release(walk_step *step);
+
+/* Copies the entries at *position (0 to begin) of a shard and moves it on; PKV_NOT_FOUND after the
+ * last step. Entries that stay from the first step to the last are seen exactly once, whatever is
+ * set, unset, split, merged or moved meanwhile: the position runs through the hash space, read from
+ * its lowest bit (as Redis's SCAN does), in which a bucket is always one interval. */
+pkv_status memory_walk(memory *m, uint32_t shard, uint64_t *position, walk_step *step);
+
+/* Forgets a shard's entries and gives their memory back. For a memory that has one user left. */
+void memory_clear(memory *m, uint32_t shard);
+
+typedef struct memory_stats {
+    uint64_t entries, key_bytes, value_bytes;
+    uint64_t used_bytes; /* committed: index, entries, waste */
+    uint64_t free_bytes; /* of these, free for reuse */
+} memory_stats;
+
+/* Adds a shard's figures to *stats. */
+void memory_count(memory *m, uint32_t shard, memory_stats *stats);
+
+#include "../os/visibility_end.h"
+#endif

@@ -1,0 +1,127 @@
+/* os.h - the whole contract with the operating system: folders, files, maps, locks, threads, clock.
+ *
+ * One implementation per platform (posix.c; a simulated disk in tests). Functions that can fail
+ * return 0 or an errno value; nothing here knows what a store is. Interrupted calls are retried,
+ * short reads and writes continued.
+ */
+#ifndef PKV_OS_H
+#define PKV_OS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "visibility.h"
+
+/* ---- Folders: everything is named relative to an open folder, so that renaming it, or a symlink
+ * on the way, cannot move a store between two calls. */
+
+typedef struct os_folder {
+    int fd;
+    uint64_t device, inode;
+} os_folder;
+
+/* Creates `path` and its parents (mode 0700) where missing. */
+int os_folder_create(const char *path);
+int os_folder_open(const char *path, os_folder *folder);
+void os_folder_close(os_folder *folder);
+/* Calls `visit` with each name but "." and ".."; a visit that returns non-zero ends it. */
+int os_folder_list(const os_folder *folder, int (*visit)(void *context, const char *name),
+                   void *context);
+int os_folder_sync(const os_folder *folder);
+
+/* ---- Files. Never follows a symlink as the last part of a name; creates with mode 0600. */
+
+typedef enum os_open_mode {
+    OS_READ,       /* must exist */
+    OS_WRITE,      /* read and write; must exist */
+    OS_CREATE,     /* read and write; created where missing */
+    OS_CREATE_NEW, /* read and write; EEXIST where there */
+} os_open_mode;
+
+int os_file_open(const os_folder *folder, const char *name, os_open_mode mode, int *fd);
+int os_file_close(int fd);
+int os_file_size(int fd, uint64_t *size);
+/* Reads up to `size` bytes at `offset`; *got is less only at the end of the file. */
+int os_file_read(int fd, void *buffer, size_t size, uint64_t offset, size_t *got);
+int os_file_write(int fd, const void *data, size_t size, uint64_t offset);
+int os_file_truncate(int fd, uint64_t size);
+/* Makes sure that [offset, offset + size) has room on the disk; extends the file with zeros. */
+int os_file_allocate(int fd, uint64_t offset, uint64_t size);
+/* Flushes data and what is needed to read it back. */
+int os_file_sync(int fd);
+/* Asks the kernel to forget its copy, so that the next read comes from the disk. A hint. */
+void os_file_drop_cache(int fd);
+int os_rename(const os_folder *folder, const char *from, const char *to);
+int os_unlink(const os_folder *folder, const char *name);
+
+/* Exclusive lock of an open file, shared with the crate (flock): EWOULDBLOCK where it is held. */
+int os_file_lock(int fd);
+/* True where stores through a shared mapping are as safe as write() on this file's file system,
+ * and a populated page of an allocated range never raises SIGBUS. */
+bool os_file_maps_safely(int fd);
+
+/* ---- Memory */
+
+size_t os_page_size(void);
+/* Reserves address space without memory behind it; NULL if there is none. */
+void *os_reserve(size_t size);
+void os_unreserve(void *base, size_t size);
+/* Makes part of a reservation readable, writable memory, zeroed. */
+int os_commit(void *base, size_t size);
+/* Gives the memory behind a committed part back; it stays committed, and zeroed when next used. */
+void os_discard(void *base, size_t size);
+/* Maps [offset, offset + size) of a file into a reservation at `base`, shared and writable, and has
+ * every page present and writable on return. An error (ENOSPC, EINVAL on old kernels) leaves the
+ * range unusable until mapped again, and raises no signal. */
+int os_map_file(void *base, size_t size, int fd, uint64_t offset);
+/* Drops the process's view of mapped file pages; the kernel keeps the data. A hint. */
+void os_map_forget(void *base, size_t size);
+
+/* ---- Threads */
+
+typedef pthread_mutex_t os_mutex;
+typedef pthread_cond_t os_cond;
+typedef pthread_rwlock_t os_rwlock;
+typedef pthread_t os_thread;
+
+int os_mutex_init(os_mutex *mutex);
+void os_mutex_destroy(os_mutex *mutex);
+static inline void os_lock(os_mutex *mutex) { (void)pthread_mutex_lock(mutex); }
+static inline void os_unlock(os_mutex *mutex) { (void)pthread_mutex_unlock(mutex); }
+
+/* Condition variables wait on the monotonic clock. */
+int os_cond_init(os_cond *cond);
+void os_cond_destroy(os_cond *cond);
+static inline void os_wait(os_cond *cond, os_mutex *mutex) { (void)pthread_cond_wait(cond, mutex); }
+/* Waits until `deadline` of os_now at the latest. */
+void os_wait_until(os_cond *cond, os_mutex *mutex, double deadline);
+static inline void os_wake_all(os_cond *cond) { (void)pthread_cond_broadcast(cond); }
+
+/* Writers are not starved by readers. */
+int os_rwlock_init(os_rwlock *lock);
+void os_rwlock_destroy(os_rwlock *lock);
+static inline void os_lock_shared(os_rwlock *lock) { (void)pthread_rwlock_rdlock(lock); }
+static inline void os_lock_exclusive(os_rwlock *lock) { (void)pthread_rwlock_wrlock(lock); }
+static inline void os_rw_unlock(os_rwlock *lock) { (void)pthread_rwlock_unlock(lock); }
+
+/* A thread with all signals blocked. */
+int os_thread_start(os_thread *thread, void *(*body)(void *context), void *context);
+void os_thread_join(os_thread thread);
+
+/* How many times this process is a fork of the one that started: changes in the child only. */
+unsigned os_fork_generation(void);
+/* Registers handlers once: `prepare` runs in the parent before fork, `parent` and `child` after. */
+int os_fork_handlers(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+
+/* ---- The rest */
+
+/* Seconds on a monotonic clock. */
+double os_now(void);
+unsigned os_processors(void);
+uint64_t os_memory_size(void);
+/* Unpredictable bits; falls back to the clock and addresses where the system has none. */
+uint64_t os_random(void);
+
+#include "visibility_end.h"
+#endif
