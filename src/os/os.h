@@ -2,7 +2,7 @@
  *
  * One implementation per platform (posix.c; a simulated disk in tests). Functions that can fail
  * return 0 or an errno value; nothing here knows what a store is. Interrupted calls are retried,
- * short reads and writes continued.
+ * short reads and writes continued. Needs POSIX names beside C11: build with -std=gnu11.
  */
 #ifndef PKV_OS_H
 #define PKV_OS_H

@@ -1,0 +1,68 @@
+/* log_file.h - one file of the log: bytes appended at its tail, through a mapping or by positioned
+ * writes.
+ *
+ *     0            forgotten        tail        ready
+ *     |  records       |   records    |   zeros   |
+ *                      '- mapped -----'-----------'
+ *
+ * Invariant: [tail, ready) is allocated on the disk and, where the file is mapped, present and
+ * writable in the mapping; so an append of that size meets no full disk, no fault and no signal.
+ * Making room is the work of a background thread, ahead of the writer; a writer who overtakes it
+ * does a small piece of it himself. Past the end of its address space, or where the kernel cannot
+ * populate a mapping, the file goes on with positioned writes: both see the same page cache.
+ */
+#ifndef PKV_LOG_FILE_H
+#define PKV_LOG_FILE_H
+
+#include <stdatomic.h>
+#include "fileset.h"
+#include "record.h"
+#include "../os/visibility.h"
+
+typedef struct log_file {
+    int fd;
+    char name[FILE_NAME_BYTES];
+    uint64_t ordinal;
+    uint32_t seed;
+
+    uint64_t tail;     /* behind the last record, buffered ones included */
+    uint64_t position; /* of the tail in the shard's history, over all its files: see wal.c */
+
+    atomic_bool mapped;
+    uint8_t *base; /* of the reservation; shows the file from map_start on */
+    uint64_t map_start, map_bytes, forgotten;
+    _Atomic uint64_t ready;
+    os_mutex extending; /* held while room is made */
+
+    uint8_t *buffer; /* encoded, not yet written: only without a mapping */
+    size_t buffered, buffer_capacity;
+} log_file;
+
+/* Opens the existing file for appending at `tail`. `map` asks for a mapping. */
+pkv_status log_file_open(const os_folder *folder, const file_name *name, uint64_t tail, bool map,
+                         log_file **out);
+
+/* Makes room for `size` bytes behind the tail, or as much of it as one small step does. */
+pkv_status log_file_make_room(log_file *file, uint64_t upto);
+
+/* Appends the record. `keep` leaves it in the buffer where there is one. On error the file holds
+ * what it held; should even that be in doubt, *broken is set. */
+pkv_status log_file_append(log_file *file, const record *entry, bool keep, bool *broken);
+
+/* Writes the buffer to the file. */
+pkv_status log_file_write_out(log_file *file);
+
+/* Flushes all that has been written. Only one thread at a time. */
+pkv_status log_file_sync(log_file *file);
+
+/* Unmaps the file and cuts it to its tail: the end of appending. */
+pkv_status log_file_seal(log_file *file);
+
+/* Drops the process's view of pages behind the tail. */
+void log_file_forget(log_file *file, uint64_t upto);
+
+/* Closes without writing anything; frees. NULL is allowed. */
+void log_file_close(log_file *file);
+
+#include "../os/visibility_end.h"
+#endif
