@@ -1,0 +1,227 @@
+# persistent-kv. `make help` lists the targets.
+#
+# Everything that is built lies in $(BUILD). Variants (sanitizers, tiny limits) are the same targets
+# with another BUILD, so that their objects never mix.
+
+PREFIX      ?= /usr/local
+DESTDIR     ?=
+BUILD       ?= build
+LUA         ?= lua5.4
+LUA_VERSION ?= 5.4
+JOBS        ?= $(shell nproc)
+
+# Debian packages: what it takes to build and run, and what else each kind of check takes.
+BUILD_PACKAGES = lua5.4 liblua5.4-dev libprotobuf-c-dev pkgconf
+TEST_PACKAGES  = lua-busted
+LINT_PACKAGES  = lua-check clang clang-format protobuf-c-compiler
+CI_PACKAGES    = luarocks g++ gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+
+CC      ?= cc
+LD      ?= ld
+AR      ?= ar
+OBJCOPY ?= objcopy
+INSTALL ?= install
+OPTIMIZE ?= -O2 -g
+# Of a variant: -fsanitize=..., -DPKV_TINY
+VARIANT  ?=
+WERROR   ?= -Werror
+WARNINGS  = -Wall -Wextra -Wshadow -Wconversion $(WERROR)
+
+LUA_CFLAGS   = $(shell pkg-config --cflags lua5.4 2>/dev/null || echo -I/usr/include/lua5.4)
+PROTO_CFLAGS = $(shell pkg-config --cflags libprotobuf-c 2>/dev/null)
+PROTO_LIBS   = $(shell pkg-config --libs libprotobuf-c 2>/dev/null || echo -lprotobuf-c)
+
+ALL_CFLAGS = -std=c11 $(OPTIMIZE) -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(VARIANT) \
+             $(PROTO_CFLAGS) $(LUA_CFLAGS) -MMD -MP $(CPPFLAGS) $(CFLAGS)
+ALL_LIBS   = -pthread $(VARIANT) $(LDFLAGS) $(PROTO_LIBS)
+
+# ---- What is built from what
+
+CORE_SOURCES  = $(wildcard src/*.c src/bytes/*.c src/os/*.c src/memory/*.c src/disk/*.c)
+LUA_SOURCES   = $(wildcard src/lua/*.c)
+CLI_SOURCES   = $(wildcard src/cli/*.c)
+# Test-only: each *_check.c is a program, the rest makes up the Lua module pkv_internals.
+CHECK_SOURCES = $(wildcard spec/support/*_check.c)
+INTERNALS_SOURCES = $(wildcard spec/support/internals*.c spec/support/*.pb-c.c)
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+CORE = $(call objects,$(CORE_SOURCES))
+ALL_SOURCES = $(CORE_SOURCES) $(LUA_SOURCES) $(CLI_SOURCES) $(CHECK_SOURCES) $(INTERNALS_SOURCES)
+
+LIBRARIES = $(BUILD)/libpkv.so $(BUILD)/libpkv.a $(BUILD)/pkv.pc
+MODULE    = $(if $(LUA_SOURCES),$(BUILD)/lua/pkv.so)
+COMMAND   = $(if $(CLI_SOURCES),$(BUILD)/pkv)
+INTERNALS = $(if $(wildcard spec/support/internals.c),$(BUILD)/spec/pkv_internals.so)
+CHECKS    = $(patsubst spec/support/%.c,$(BUILD)/spec/%,$(CHECK_SOURCES))
+
+.DEFAULT_GOAL := all
+.PHONY: all
+all: $(LIBRARIES) $(MODULE) $(COMMAND) ## build the library, the Lua module and the command
+
+$(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+# Generated code converts as it likes.
+$(BUILD)/obj/%.pb-c.o: WARNINGS = -Wall -Wextra $(WERROR)
+# Test modules have only their own names to export.
+$(BUILD)/obj/spec/%.o: CPPFLAGS += -fvisibility=default
+
+$(BUILD)/libpkv.so.1: $(CORE)
+	$(CC) -shared -Wl,-soname,libpkv.so.1 -Wl,--no-undefined -o $@ $^ $(ALL_LIBS)
+
+$(BUILD)/libpkv.so: $(BUILD)/libpkv.so.1
+	ln -sf libpkv.so.1 $@
+
+# One object whose private names are local, so that they cannot clash with a program's own.
+$(BUILD)/libpkv.a: $(CORE)
+	$(LD) -r -o $(BUILD)/libpkv.o $^
+	$(OBJCOPY) --localize-hidden $(BUILD)/libpkv.o
+	rm -f $@
+	$(AR) rcs $@ $(BUILD)/libpkv.o
+
+PKV_VERSION = $(shell sed -n 's/^\#define PKV_VERSION "\(.*\)"/\1/p' src/pkv.h)
+FILL_PC = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(PKV_VERSION)|' src/pkv.pc.in
+
+$(BUILD)/pkv.pc: src/pkv.pc.in src/pkv.h Makefile
+	@mkdir -p $(@D)
+	$(FILL_PC) > $@
+
+# The module holds the library itself: one file to copy, nothing to find at run time.
+$(BUILD)/lua/pkv.so: $(call objects,$(LUA_SOURCES)) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) -shared -o $@ $^ $(ALL_LIBS)
+
+$(BUILD)/pkv: $(call objects,$(CLI_SOURCES)) $(BUILD)/libpkv.a
+	$(CC) -o $@ $^ $(ALL_LIBS)
+
+$(BUILD)/spec/pkv_internals.so: $(call objects,$(INTERNALS_SOURCES)) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) -shared -o $@ $^ $(ALL_LIBS)
+
+$(BUILD)/spec/%_check: $(BUILD)/obj/spec/support/%_check.o $(CORE)
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^ $(ALL_LIBS)
+
+-include $(patsubst %.o,%.d,$(call objects,$(ALL_SOURCES)))
+.SECONDARY:
+
+# ---- Set-up
+
+.PHONY: deps test-deps lint-deps ci-deps
+deps: ## install the packages that building and running needs (Debian, Ubuntu)
+	@.ci/install-packages $(BUILD_PACKAGES)
+test-deps: ## install what the tests need
+	@.ci/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES)
+lint-deps: ## install what lint needs
+	@.ci/install-packages $(BUILD_PACKAGES) $(LINT_PACKAGES)
+ci-deps: ## install all that .ci/run needs
+	@.ci/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES) $(LINT_PACKAGES) $(CI_PACKAGES)
+
+# Packages first, then make again: the flags above ask pkg-config.
+.PHONY: demo
+demo: deps ## load this machine's package database, kill -9 the writer, show that nothing is lost
+	@$(MAKE) -s -j$(JOBS) all
+	@LUA_PATH="lua/?.lua;;" LUA_CPATH="$(BUILD)/lua/?.so;;" $(LUA) examples/demo.lua
+
+# ---- Checks
+
+.PHONY: checks test tiny asan tsan
+checks: all $(CHECKS) $(INTERNALS) ## build the programs and modules that the tests use
+
+test: test-deps ## run all tests, with normal and with tiny limits; the last line has the sum
+	@$(MAKE) -s -j$(JOBS) checks
+	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/tiny VARIANT=-DPKV_TINY
+	@.ci/test $(BUILD) $(BUILD)/tiny
+
+ASAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+TSAN = -fsanitize=thread
+
+asan: test-deps ## run all tests under AddressSanitizer and UBSan
+	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/asan VARIANT="$(ASAN)"
+	@SPEC_PRELOAD="$$($(CC) -print-file-name=libasan.so)" .ci/test $(BUILD)/asan
+
+tsan: test-deps ## run the C check programs under ThreadSanitizer
+	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/tsan VARIANT="$(TSAN)"
+	@.ci/test --programs $(BUILD)/tsan
+
+.PHONY: interop bench
+interop: deps ## compare with the Rust crate, both directions (needs cargo)
+	@$(MAKE) -s -j$(JOBS) all
+	@spec/interop/run $(BUILD)
+
+bench: deps ## run the benchmarks, see bench/README.md
+	@$(MAKE) -s -j$(JOBS) all
+	@bench/run $(BUILD)
+
+OWN_C = $(filter-out %.pb-c.c %.pb-c.h,$(wildcard src/*.[ch] src/*/*.[ch] spec/support/*.[ch] \
+        bench/*.[ch] examples/*.[ch]))
+LUA_FOLDERS = $(wildcard lua spec examples bench .ci/layers.lua)
+
+.PHONY: lint format
+lint: lint-deps ## check layers, lengths, formatting, warnings, Lua files, generated files
+	@$(LUA) .ci/layers.lua $(OWN_C)
+	@clang-format --dry-run -Werror $(OWN_C)
+	@luacheck --quiet $(LUA_FOLDERS)
+	@$(MAKE) -s proto-check
+	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/clang CC=clang
+
+format: ## format all C files
+	@clang-format -i $(OWN_C)
+
+# ---- Generated files: committed, so that a user needs no compiler for them
+
+PROTO = cd $(1) && protoc-c --c_out=$(2) $(3)
+# The version of the generator stands in the header and means nothing.
+PROTO_VERSION = s/[0-9]* < PROTOBUF_C_MIN_COMPILER_VERSION/N < PROTOBUF_C_MIN_COMPILER_VERSION/
+
+.PHONY: proto proto-check
+proto: ## make the protobuf-c files anew
+	$(call PROTO,src/disk,.,manifest.proto)
+	$(call PROTO,src/disk,../../spec/support,record.proto)
+
+proto-check:
+	@rm -rf $(BUILD)/proto && mkdir -p $(BUILD)/proto
+	@$(call PROTO,src/disk,$(abspath $(BUILD)/proto),manifest.proto record.proto)
+	@for made in $(BUILD)/proto/*; do \
+	    name=$${made##*/}; kept=src/disk/$$name; \
+	    [ -e $$kept ] || kept=spec/support/$$name; \
+	    sed '$(PROTO_VERSION)' $$kept > $(BUILD)/proto/kept; \
+	    sed '$(PROTO_VERSION)' $$made | diff -u $(BUILD)/proto/kept - > $(BUILD)/proto/diff || \
+	        { echo "$$kept is not what its .proto makes: run make proto"; \
+	          cat $(BUILD)/proto/diff; exit 1; }; \
+	done
+
+# ---- Installing
+
+ROOT   = $(DESTDIR)$(PREFIX)
+LUADIR = $(ROOT)/share/lua/$(LUA_VERSION)
+LUA_FILES = $(shell cd lua 2>/dev/null && find . -name '*.lua' | sed 's|^\./||')
+
+.PHONY: install uninstall
+install: all ## install under PREFIX (default /usr/local), below DESTDIR
+	$(INSTALL) -d $(ROOT)/bin $(ROOT)/include $(ROOT)/lib/pkgconfig $(ROOT)/lib/lua/$(LUA_VERSION)
+	$(INSTALL) -m 755 $(BUILD)/pkv $(ROOT)/bin/pkv
+	$(INSTALL) -m 644 src/pkv.h src/pkv_protobuf.h $(ROOT)/include
+	$(INSTALL) -m 755 $(BUILD)/libpkv.so.1 $(ROOT)/lib/libpkv.so.1
+	ln -sf libpkv.so.1 $(ROOT)/lib/libpkv.so
+	$(INSTALL) -m 644 $(BUILD)/libpkv.a $(ROOT)/lib/libpkv.a
+	$(FILL_PC) > $(ROOT)/lib/pkgconfig/pkv.pc
+	$(INSTALL) -m 755 $(BUILD)/lua/pkv.so $(ROOT)/lib/lua/$(LUA_VERSION)/pkv.so
+	@for file in $(LUA_FILES); do \
+	    $(INSTALL) -D -m 644 lua/$$file $(LUADIR)/$$file || exit 1; \
+	done
+
+uninstall: ## remove what install put there
+	rm -f $(ROOT)/bin/pkv $(ROOT)/include/pkv.h $(ROOT)/include/pkv_protobuf.h \
+	    $(ROOT)/lib/libpkv.so $(ROOT)/lib/libpkv.so.1 $(ROOT)/lib/libpkv.a \
+	    $(ROOT)/lib/pkgconfig/pkv.pc $(ROOT)/lib/lua/$(LUA_VERSION)/pkv.so
+	@for file in $(LUA_FILES); do rm -f $(LUADIR)/$$file; done
+	@if [ -d $(LUADIR)/pkv ]; then rmdir --ignore-fail-on-non-empty $(LUADIR)/pkv; fi
+
+.PHONY: clean help
+clean: ## remove all that was built
+	rm -rf build $(BUILD)
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
