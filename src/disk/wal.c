@@ -1,0 +1,555 @@
+/* wal.c - see wal.h.
+ *
+ * Locks of a shard: `append` guards the current file's tail and what the next record is to say;
+ * `flush` guards the durable position and who is flushing. Order: neither is held while the other
+ * is taken, but for `append`, which the flusher takes briefly (holding the flusher's role, not the
+ * lock). File systems are only called without `append`, except where a writer must make room or
+ * writes by positioned writes.
+ */
+#include "wal.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include "log_file.h"
+#include "../bytes/limits.h"
+#include "../os/error.h"
+
+#define WAKE_NEVER UINT64_MAX
+/* Room is made in pieces of this size, so that a writer never waits long for one. */
+#define ROOM_STEP ((uint64_t)512 << 10)
+/* How far behind the tail the process keeps its view of the file. */
+#define FORGET_LAG ((uint64_t)1 << 20)
+
+typedef struct wal_shard {
+    os_mutex append;
+    log_file *file, *retired, *next;
+    uint64_t wake_at;       /* tail at which the keeper is to make room */
+    uint64_t flushed;       /* said by the next record; 0: nothing new to say */
+    uint64_t previous_size; /* likewise */
+
+    os_mutex flush;
+    os_cond flushed_more;
+    bool flushing;
+    uint64_t durable;      /* position */
+    uint64_t retired_size; /* of the file retired last */
+
+    os_mutex keeping; /* held by the keeper while it uses `file` outside the append lock */
+} wal_shard;
+
+struct wal {
+    const os_folder *folder;
+    wal_options options;
+    wal_shard *shards;
+    uint64_t start; /* sum of the positions at open */
+    atomic_uint_fast64_t flushes;
+
+    atomic_int broken;
+    os_mutex error_lock;
+    pkv_error error; /* set before `broken`, never again */
+
+    os_mutex keeper_lock;
+    os_cond keeper_wake;
+    os_thread keeper;
+    bool keeper_runs, keeper_asked, keeper_stop;
+};
+
+/* ---- Breaking */
+
+/* Makes this thread's last error the one that broke the log, unless it is broken already. */
+static void break_log(wal *log) {
+    os_lock(&log->error_lock);
+    if (!atomic_load_explicit(&log->broken, memory_order_relaxed)) {
+        log->error = *pkv_error_detail();
+        atomic_store_explicit(&log->broken, 1, memory_order_release);
+    }
+    os_unlock(&log->error_lock);
+}
+
+const pkv_error *wal_broken(wal *log) {
+    return atomic_load_explicit(&log->broken, memory_order_acquire) ? &log->error : NULL;
+}
+
+static pkv_status fail_read_only(wal *log) {
+    pkv_error error = log->error;
+    fail_with(&error);
+    return fail(PKV_READ_ONLY, error.file, error.offset, 0,
+                "the store is read-only since writing its log failed; close and reopen it to "
+                "recover (%s)",
+                error.message);
+}
+
+/* ---- Files of an ordinal */
+
+static file_name diff_name(uint64_t ordinal, uint32_t shard, uint32_t count) {
+    file_name name = {ordinal, shard, count, FILE_DIFF};
+    return name;
+}
+
+pkv_status wal_create_files(const os_folder *folder, uint64_t ordinal, uint32_t shard_count) {
+    int error = 0;
+    char text[FILE_NAME_BYTES] = "";
+    for (uint32_t i = 0; i < shard_count && !error; i++) {
+        file_name name = diff_name(ordinal, i, shard_count);
+        file_name_format(&name, text);
+        int fd;
+        error = os_file_open(folder, text, OS_CREATE_NEW, &fd);
+        if (!error) error = os_file_close(fd);
+    }
+    if (!error) error = os_folder_sync(folder);
+    if (!error) return PKV_OK;
+    pkv_status status = fail_os(text, NO_OFFSET, error, "cannot create log file %s", text);
+    if (error != EEXIST) wal_remove_files(folder, ordinal, shard_count);
+    return status;
+}
+
+void wal_remove_files(const os_folder *folder, uint64_t ordinal, uint32_t shard_count) {
+    for (uint32_t i = 0; i < shard_count; i++) {
+        file_name name = diff_name(ordinal, i, shard_count);
+        char text[FILE_NAME_BYTES];
+        file_name_format(&name, text);
+        (void)os_unlink(folder, text);
+    }
+}
+
+static pkv_status open_file(wal *log, uint64_t ordinal, uint32_t shard, uint64_t tail,
+                            log_file **out) {
+    file_name name = diff_name(ordinal, shard, log->options.shard_count);
+    bool map = log->options.io != PKV_WAL_IO_PWRITE;
+    pkv_status status = log_file_open(log->folder, &name, tail, map, out);
+    if (status) return status;
+    if (map && log->options.io == PKV_WAL_IO_DEFAULT && !os_file_maps_safely((*out)->fd)) {
+        log_file_close(*out);
+        *out = NULL;
+        return log_file_open(log->folder, &name, tail, false, out);
+    }
+    return PKV_OK;
+}
+
+/* ---- Appending */
+
+static void wake_keeper(wal *log) {
+    os_lock(&log->keeper_lock);
+    log->keeper_asked = true;
+    os_wake_all(&log->keeper_wake);
+    os_unlock(&log->keeper_lock);
+}
+
+pkv_status wal_append(wal *log, uint32_t shard, record *entry, uint64_t *position) {
+    wal_shard *s = &log->shards[shard];
+    bool keep = log->options.sync == PKV_SYNC_BUFFERED, broken = false, wake = false;
+    os_lock(&s->append);
+    if (atomic_load_explicit(&log->broken, memory_order_acquire)) {
+        os_unlock(&s->append);
+        return fail_read_only(log);
+    }
+    entry->flushed = s->flushed;
+    entry->previous_size = s->previous_size;
+    log_file *file = s->file;
+    pkv_status status = log_file_append(file, entry, keep, &broken);
+    if (!status) {
+        s->flushed = s->previous_size = 0;
+        *position = file->position + file->tail;
+        if (file->tail > s->wake_at) {
+            s->wake_at = WAKE_NEVER;
+            wake = true;
+        }
+    }
+    if (broken) break_log(log);
+    os_unlock(&s->append);
+    if (wake) wake_keeper(log);
+    return status;
+}
+
+/* ---- Flushing */
+
+typedef struct flush_target {
+    log_file *file, *retired;
+    uint64_t position, tail;
+} flush_target;
+
+static pkv_status flush_files(wal *log, wal_shard *s, flush_target *target) {
+    os_lock(&s->append);
+    target->file = s->file;
+    target->retired = s->retired;
+    target->position = s->file->position + s->file->tail;
+    target->tail = s->file->tail;
+    pkv_status status = log_file_write_out(s->file);
+    os_unlock(&s->append);
+    if (status) return status; /* a full disk, say: nothing is lost, it may be tried again */
+    if (target->retired) status = log_file_write_out(target->retired);
+    if (target->retired && !status) status = log_file_sync(target->retired);
+    if (!status) status = log_file_sync(target->file);
+    atomic_fetch_add_explicit(&log->flushes, 1, memory_order_relaxed);
+    if (status) break_log(log);
+    return status;
+}
+
+/* Takes the role of the flusher, which keeps the files of the shard from being closed. */
+static void begin_flushing(wal_shard *s) {
+    os_lock(&s->flush);
+    while (s->flushing) os_wait(&s->flushed_more, &s->flush);
+    s->flushing = true;
+    os_unlock(&s->flush);
+}
+
+static void end_flushing(wal_shard *s, uint64_t durable) {
+    os_lock(&s->flush);
+    s->flushing = false;
+    if (durable > s->durable) s->durable = durable;
+    os_wake_all(&s->flushed_more);
+    os_unlock(&s->flush);
+}
+
+/* Flushes what is there. The caller is the flusher. */
+static pkv_status flush_shard(wal *log, wal_shard *s) {
+    flush_target target;
+    pkv_status status = flush_files(log, s, &target);
+    if (!status) {
+        os_lock(&s->append);
+        if (s->file == target.file) s->flushed = target.tail;
+        os_unlock(&s->append);
+    }
+    end_flushing(s, status ? 0 : target.position);
+    return status;
+}
+
+/* Waits until the position is durable, the log broken, or nobody is flushing: then the caller has
+ * the role. True where there is nothing left to do. */
+static bool wait_or_begin(wal *log, wal_shard *s, uint64_t position, pkv_status *status) {
+    bool done = true;
+    *status = PKV_OK;
+    os_lock(&s->flush);
+    while (s->durable < position && !wal_broken(log) && s->flushing) {
+        os_wait(&s->flushed_more, &s->flush);
+    }
+    if (s->durable >= position) {
+        /* durable before the log broke is durable */
+    } else if (wal_broken(log)) {
+        pkv_error error = log->error;
+        *status = fail_with(&error);
+    } else {
+        s->flushing = true;
+        done = false;
+    }
+    os_unlock(&s->flush);
+    return done;
+}
+
+pkv_status wal_wait(wal *log, uint32_t shard, uint64_t position) {
+    wal_shard *s = &log->shards[shard];
+    pkv_status status;
+    while (!wait_or_begin(log, s, position, &status)) {
+        status = flush_shard(log, s);
+        if (status) break;
+    }
+    return status;
+}
+
+static uint64_t position_of(wal_shard *s) {
+    os_lock(&s->append);
+    uint64_t position = s->file->position + s->file->tail;
+    os_unlock(&s->append);
+    return position;
+}
+
+pkv_status wal_sync(wal *log) {
+    for (uint32_t i = 0; i < log->options.shard_count; i++) {
+        pkv_status status = wal_wait(log, i, position_of(&log->shards[i]));
+        if (status) return status;
+    }
+    return PKV_OK;
+}
+
+/* ---- Rotating */
+
+pkv_status wal_prepare(wal *log, uint64_t ordinal) {
+    pkv_status status = PKV_OK;
+    for (uint32_t i = 0; i < log->options.shard_count && !status; i++) {
+        wal_shard *s = &log->shards[i];
+        status = open_file(log, ordinal, i, 0, &s->next);
+        if (!status) status = log_file_make_room(s->next, WAL_SEGMENT_MIN);
+    }
+    if (status) wal_abandon(log);
+    return status;
+}
+
+void wal_abandon(wal *log) {
+    for (uint32_t i = 0; i < log->options.shard_count; i++) {
+        log_file_close(log->shards[i].next);
+        log->shards[i].next = NULL;
+    }
+}
+
+pkv_status wal_rotate(wal *log) {
+    if (wal_broken(log)) {
+        wal_abandon(log);
+        return fail_read_only(log);
+    }
+    for (uint32_t i = 0; i < log->options.shard_count; i++) {
+        wal_shard *s = &log->shards[i];
+        os_lock(&s->append);
+        s->next->position = s->file->position + s->file->tail;
+        s->previous_size = s->file->tail;
+        s->flushed = 0;
+        s->wake_at = 0;
+        s->retired = s->file;
+        s->file = s->next;
+        s->next = NULL;
+        os_unlock(&s->append);
+    }
+    wake_keeper(log);
+    return PKV_OK;
+}
+
+/* Flushes, cuts and takes away the shard's retired file. The caller is the flusher. */
+static pkv_status retire_shard(wal *log, wal_shard *s) {
+    log_file *old = s->retired; /* written by this thread and the rotation only, both the same */
+    pkv_status status = log_file_seal(old);
+    if (!status) {
+        status = log_file_sync(old);
+        if (status) break_log(log);
+    }
+    if (status) {
+        end_flushing(s, 0);
+        return status;
+    }
+    os_lock(&s->append);
+    s->retired = NULL;
+    os_unlock(&s->append);
+    s->retired_size = old->tail;
+    end_flushing(s, old->position + old->tail);
+    log_file_close(old);
+    return PKV_OK;
+}
+
+pkv_status wal_retire(wal *log, uint64_t *sizes) {
+    for (uint32_t i = 0; i < log->options.shard_count; i++) {
+        wal_shard *s = &log->shards[i];
+        if (s->retired) {
+            os_lock(&s->keeping); /* a step of the keeper that began before the rotation */
+            os_unlock(&s->keeping);
+            begin_flushing(s);
+            pkv_status status = retire_shard(log, s);
+            if (status) return status;
+        }
+        if (sizes) sizes[i] = s->retired_size;
+    }
+    return PKV_OK;
+}
+
+/* ---- The keeper: makes room ahead of the writers, flushes now and then */
+
+/* One piece of room for the shard. False where there is enough, or no more to be had. */
+static bool keep_step(wal_shard *s) {
+    os_lock(&s->append);
+    log_file *file = s->file;
+    uint64_t tail = file->tail, window = tail / 2;
+    if (window < WAL_SEGMENT_MIN) window = WAL_SEGMENT_MIN;
+    if (window > WAL_SEGMENT_MAX) window = WAL_SEGMENT_MAX;
+    uint64_t ready = atomic_load_explicit(&file->ready, memory_order_relaxed);
+    bool enough = ready >= tail + window;
+    if (enough) s->wake_at = ready - window / 2;
+    os_unlock(&s->append);
+    if (tail > FORGET_LAG) log_file_forget(file, tail - FORGET_LAG);
+    if (enough) return false;
+    uint64_t upto = tail + window;
+    if (ready + ROOM_STEP < upto) upto = ready + ROOM_STEP;
+    return log_file_make_room(file, upto) == PKV_OK; /* else the writer will meet it, and say so */
+}
+
+static void keep_shard(wal_shard *s) {
+    bool more = true;
+    while (more) {
+        os_lock(&s->keeping);
+        more = keep_step(s);
+        os_unlock(&s->keeping);
+    }
+}
+
+/* Waits for work. False when the log closes. */
+static bool keeper_wait(wal *log, double deadline, bool *asked) {
+    os_lock(&log->keeper_lock);
+    while (!log->keeper_stop && !log->keeper_asked) {
+        if (log->options.sync != PKV_SYNC_INTERVAL) {
+            os_wait(&log->keeper_wake, &log->keeper_lock);
+        } else {
+            os_wait_until(&log->keeper_wake, &log->keeper_lock, deadline);
+            if (os_now() >= deadline) break;
+        }
+    }
+    *asked = log->keeper_asked;
+    log->keeper_asked = false;
+    bool go_on = !log->keeper_stop;
+    os_unlock(&log->keeper_lock);
+    return go_on;
+}
+
+static void *keeper_body(void *context) {
+    wal *log = context;
+    double interval = log->options.sync_seconds, deadline = os_now() + interval;
+    bool asked;
+    while (keeper_wait(log, deadline, &asked)) {
+        for (uint32_t i = 0; asked && i < log->options.shard_count; i++) {
+            keep_shard(&log->shards[i]);
+        }
+        if (asked && log->options.grown) log->options.grown(log->options.context);
+        if (log->options.sync == PKV_SYNC_INTERVAL && os_now() >= deadline) {
+            (void)wal_sync(log); /* a failure breaks the log: the next write tells */
+            deadline = os_now() + interval;
+        }
+    }
+    return NULL;
+}
+
+static void stop_keeper(wal *log) {
+    if (!log->keeper_runs) return;
+    os_lock(&log->keeper_lock);
+    log->keeper_stop = true;
+    os_wake_all(&log->keeper_wake);
+    os_unlock(&log->keeper_lock);
+    os_thread_join(log->keeper);
+    log->keeper_runs = false;
+}
+
+/* ---- Opening and closing */
+
+static int init_shard(wal_shard *s) {
+    int error = os_mutex_init(&s->append);
+    if (!error) error = os_mutex_init(&s->flush);
+    if (!error) error = os_mutex_init(&s->keeping);
+    if (!error) error = os_cond_init(&s->flushed_more);
+    return error;
+}
+
+static void free_log(wal *log) {
+    for (uint32_t i = 0; log->shards && i < log->options.shard_count; i++) {
+        log_file_close(log->shards[i].file);
+        log_file_close(log->shards[i].retired);
+        log_file_close(log->shards[i].next);
+    }
+    free(log->shards);
+    free(log);
+}
+
+static void destroy_locks(wal *log) {
+    for (uint32_t i = 0; i < log->options.shard_count; i++) {
+        wal_shard *s = &log->shards[i];
+        os_mutex_destroy(&s->append);
+        os_mutex_destroy(&s->flush);
+        os_mutex_destroy(&s->keeping);
+        os_cond_destroy(&s->flushed_more);
+    }
+    os_mutex_destroy(&log->error_lock);
+    os_mutex_destroy(&log->keeper_lock);
+    os_cond_destroy(&log->keeper_wake);
+}
+
+static pkv_status make_log(const os_folder *folder, const wal_options *options, wal **out) {
+    wal *log = calloc(1, sizeof *log);
+    if (log) log->shards = calloc(options->shard_count, sizeof *log->shards);
+    if (!log || !log->shards) {
+        free(log);
+        return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory for the log");
+    }
+    log->folder = folder;
+    log->options = *options;
+    int error = os_mutex_init(&log->error_lock);
+    if (!error) error = os_mutex_init(&log->keeper_lock);
+    if (!error) error = os_cond_init(&log->keeper_wake);
+    for (uint32_t i = 0; i < options->shard_count && !error; i++) {
+        error = init_shard(&log->shards[i]);
+    }
+    if (error) {
+        free_log(log);
+        return fail_os(NULL, NO_OFFSET, error, "cannot make the locks of the log");
+    }
+    *out = log;
+    return PKV_OK;
+}
+
+pkv_status wal_open(const os_folder *folder, const wal_options *options, uint64_t ordinal,
+                    const uint64_t *tails, wal **out) {
+    wal *log;
+    pkv_status status = make_log(folder, options, &log);
+    if (status) return status;
+    for (uint32_t i = 0; i < options->shard_count && !status; i++) {
+        wal_shard *s = &log->shards[i];
+        status = open_file(log, ordinal, i, tails[i], &s->file);
+        if (!status) status = log_file_make_room(s->file, tails[i] + WAL_SEGMENT_MIN / 2);
+        s->durable = tails[i];
+        s->flushed = tails[i];
+        log->start += tails[i];
+    }
+    if (!status) {
+        int error = os_thread_start(&log->keeper, keeper_body, log);
+        log->keeper_runs = error == 0;
+        if (error) status = fail_os(NULL, NO_OFFSET, error, "cannot start the log's thread");
+    }
+    if (status) {
+        free_log(log);
+        return status;
+    }
+    *out = log;
+    return PKV_OK;
+}
+
+static pkv_status close_shard(wal *log, wal_shard *s, uint64_t *size) {
+    pkv_status status = log_file_seal(s->file);
+    if (!status) status = log_file_sync(s->file);
+    if (status) break_log(log);
+    *size = s->file->tail;
+    return status;
+}
+
+pkv_status wal_close(wal *log, uint64_t *sizes) {
+    stop_keeper(log);
+    pkv_status status = PKV_OK;
+    if (wal_broken(log)) {
+        status = fail_read_only(log);
+    } else {
+        status = wal_retire(log, NULL);
+    }
+    for (uint32_t i = 0; i < log->options.shard_count && !status; i++) {
+        status = close_shard(log, &log->shards[i], &sizes[i]);
+    }
+    destroy_locks(log);
+    free_log(log);
+    return status;
+}
+
+void wal_forget(wal *log) {
+    free_log(log);
+}
+
+/* ---- Figures */
+
+uint64_t wal_bytes(wal *log) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < log->options.shard_count; i++) {
+        wal_shard *s = &log->shards[i];
+        os_lock(&s->append);
+        bytes += s->file->tail + (s->retired ? s->retired->tail : 0);
+        os_unlock(&s->append);
+    }
+    return bytes;
+}
+
+uint64_t wal_written(wal *log) {
+    uint64_t end = 0;
+    for (uint32_t i = 0; i < log->options.shard_count; i++) end += position_of(&log->shards[i]);
+    return end - log->start;
+}
+
+uint64_t wal_flushes(wal *log) {
+    return atomic_load_explicit(&log->flushes, memory_order_relaxed);
+}
+
+bool wal_is_mapped(wal *log) {
+    wal_shard *s = &log->shards[0];
+    os_lock(&s->append);
+    bool mapped = atomic_load_explicit(&s->file->mapped, memory_order_relaxed);
+    os_unlock(&s->append);
+    return mapped;
+}
