@@ -1,0 +1,144 @@
+/* reader.c - see reader.h. */
+#include "reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../bytes/checksum.h"
+#include "../bytes/limits.h"
+#include "../bytes/varint.h"
+#include "../os/error.h"
+
+/* Marks are looked for in records up to this size: a writer sets one with nearly every flush, so
+ * that those in larger records are not missed. */
+#define EXAMINED_RECORD_MAX ((size_t)16 << 10)
+#define CHECKSUM_TAG        0x7d
+#define CHECKSUM_FIELD_SIZE 5
+
+static pkv_status fail_read(const reader *in, int error) {
+    return fail_os(in->name, in->offset, error, "cannot read %s at offset %llu", in->name,
+                   (unsigned long long)in->offset);
+}
+
+pkv_status reader_open(reader *in, const os_folder *folder, const file_name *name,
+                       record_origin origin) {
+    memset(in, 0, sizeof *in);
+    in->fd = -1;
+    in->origin = origin;
+    in->seed = checksum_seed(name->ordinal);
+    file_name_format(name, in->name);
+    int error = os_file_open(folder, in->name, OS_READ, &in->fd);
+    if (error == ENOENT) return PKV_NOT_FOUND;
+    if (!error) error = os_file_size(in->fd, &in->size);
+    if (!error) return PKV_OK;
+    pkv_status status = fail_os(in->name, NO_OFFSET, error, "cannot open %s", in->name);
+    reader_close(in);
+    return status;
+}
+
+void reader_close(reader *in) {
+    if (in->fd >= 0 && in->name[0]) (void)os_file_close(in->fd);
+    free(in->buffer);
+    memset(in, 0, sizeof *in);
+    in->fd = -1;
+}
+
+static pkv_status reserve(reader *in, size_t size) {
+    if (size <= in->capacity) return PKV_OK;
+    uint8_t *grown = realloc(in->buffer, size);
+    if (!grown) {
+        return fail(PKV_NO_MEMORY, in->name, in->offset, 0, "no memory to read %s (%zu bytes)",
+                    in->name, size);
+    }
+    in->buffer = grown;
+    in->capacity = size;
+    return PKV_OK;
+}
+
+static uint64_t unread(const reader *in) {
+    return in->size - in->offset - (in->end - in->begin);
+}
+
+/* Has at least `wanted` bytes of the file in the buffer, or all that are left. */
+static pkv_status fill(reader *in, size_t wanted) {
+    size_t have = in->end - in->begin;
+    if (have > 0 && in->begin > 0) memmove(in->buffer, in->buffer + in->begin, have);
+    in->begin = 0;
+    in->end = have;
+    uint64_t left = in->size - in->offset;
+    size_t capacity = wanted > FILE_BUFFER_BYTES ? wanted : FILE_BUFFER_BYTES;
+    if (capacity > left) capacity = (size_t)left;
+    pkv_status status = reserve(in, capacity);
+    if (status) return status;
+    size_t got = 0;
+    int error = os_file_read(in->fd, in->buffer + have, capacity - have, in->offset + have, &got);
+    if (error) return fail_read(in, error);
+    in->end += got;
+    if (got < capacity - have) in->size = in->offset + in->end; /* it was cut meanwhile */
+    return PKV_OK;
+}
+
+pkv_status reader_next(reader *in, record *entry, record_result *result) {
+    for (;;) {
+        size_t have = in->end - in->begin, size = 0;
+        const uint8_t *at = in->buffer + in->begin;
+        *result = have ? record_decode(at, have, in->seed, in->origin, entry, &size) : RECORD_SHORT;
+        if (*result == RECORD_OK) {
+            in->checksum = checksum(in->checksum, at, size);
+            in->begin += size;
+            in->offset += size;
+            return PKV_OK;
+        }
+        if (*result != RECORD_SHORT) return PKV_OK;
+        if (have == 0 && in->offset == in->size) {
+            *result = RECORD_END;
+            return PKV_OK;
+        }
+        /* No memory for a length that the file cannot fill. */
+        if (unread(in) == 0 || size > in->size - in->offset) return PKV_OK;
+        pkv_status status = fill(in, size);
+        if (status) return status;
+    }
+}
+
+/* The mark of a sound record at `at`, or 0. */
+static uint64_t mark_at(const reader *in, const uint8_t *at, size_t available) {
+    uint64_t length;
+    const uint8_t *message = varint_read(at, at + (available < 4 ? available : 4), &length);
+    if (!message || length < CHECKSUM_FIELD_SIZE) return 0;
+    if (length > available - (size_t)(message - at)) return 0;
+    if (message[length - CHECKSUM_FIELD_SIZE] != CHECKSUM_TAG) return 0;
+    record entry;
+    size_t size;
+    record_result result = record_decode(at, available, in->seed, in->origin, &entry, &size);
+    return result == RECORD_OK ? entry.flushed : 0;
+}
+
+/* Examines the records that begin in buffer[0 .. count). */
+static void examine(const reader *in, size_t count, reader_rest *rest) {
+    for (size_t i = 0; i < count; i++) {
+        if (in->buffer[i] == 0) continue;
+        rest->end = in->offset + i + 1;
+        if (in->origin == RECORD_FOREIGN) continue;
+        size_t available = in->end - i;
+        if (available > EXAMINED_RECORD_MAX) available = EXAMINED_RECORD_MAX;
+        uint64_t mark = mark_at(in, in->buffer + i, available);
+        if (mark > rest->mark) rest->mark = mark;
+    }
+}
+
+pkv_status reader_examine_rest(reader *in, reader_rest *rest) {
+    rest->end = in->offset;
+    rest->mark = 0;
+    while (in->offset < in->size) {
+        pkv_status status = fill(in, FILE_BUFFER_BYTES);
+        if (status) return status;
+        size_t count = in->end;
+        if (count == 0) return PKV_OK;
+        if (unread(in) > 0 && count > EXAMINED_RECORD_MAX) count -= EXAMINED_RECORD_MAX;
+        examine(in, count, rest);
+        in->begin = count;
+        in->offset += count;
+    }
+    return PKV_OK;
+}

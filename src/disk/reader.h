@@ -1,0 +1,43 @@
+/* reader.h - the records of one file, in order, through a buffer that grows no further than the
+ * file can fill. */
+#ifndef PKV_READER_H
+#define PKV_READER_H
+
+#include <stdbool.h>
+#include "fileset.h"
+#include "record.h"
+#include "../os/visibility.h"
+
+typedef struct reader {
+    int fd;
+    char name[FILE_NAME_BYTES];
+    record_origin origin;
+    uint32_t seed;
+    uint64_t size;     /* of the file */
+    uint64_t offset;   /* of the next record */
+    uint32_t checksum; /* of all bytes before it */
+
+    uint8_t *buffer;
+    size_t capacity, begin, end; /* buffer[begin .. end) holds the file from `offset` on */
+} reader;
+
+/* PKV_NOT_FOUND, without details, where there is no such file. */
+pkv_status reader_open(reader *in, const os_folder *folder, const file_name *name,
+                       record_origin origin);
+void reader_close(reader *in); /* safe on a zeroed one */
+
+/* Decodes the next record; its bytes are valid until the next call. *result other than RECORD_OK
+ * leaves the reader where it is: RECORD_END at a zero length or the end of the file, RECORD_SHORT
+ * where the file ends inside the record. A read error is a failure, never an end. */
+pkv_status reader_next(reader *in, record *entry, record_result *result);
+
+/* What lies behind the place where reading ended. */
+typedef struct reader_rest {
+    uint64_t end;  /* behind the last byte that is not zero; the reader's offset if there is none */
+    uint64_t mark; /* highest `flushed` of any sound record found there, 0 if there is none */
+} reader_rest;
+
+pkv_status reader_examine_rest(reader *in, reader_rest *rest);
+
+#include "../os/visibility_end.h"
+#endif

@@ -1,0 +1,258 @@
+/* restore.c - see restore.h. */
+#include "restore.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "fileset.h"
+#include "reader.h"
+#include "../os/error.h"
+#include "../os/parallel.h"
+
+typedef struct restore {
+    const os_folder *folder;
+    const restore_sink *sink;
+    manifest *m;
+    size_t log;               /* index of the log being read */
+    const manifest_group *at; /* the snapshot or log being read */
+    os_mutex lock;            /* of the result */
+    restore_result *result;
+} restore;
+
+static record_origin origin_of(const manifest_group *group) {
+    return group->foreign ? RECORD_FOREIGN : RECORD_OURS;
+}
+
+static pkv_status apply(const restore *r, const reader *in, const record *entry, uint64_t offset) {
+    pkv_status status = r->sink->apply(r->sink->context, entry, in->origin);
+    if (!status) return PKV_OK;
+    return fail_context("%s, record at offset %llu", in->name, (unsigned long long)offset);
+}
+
+static void count(restore *r, uint64_t entries, const reader *in, uint64_t cut_at, uint64_t cut) {
+    os_lock(&r->lock);
+    r->result->entries += entries;
+    if (cut > 0) {
+        r->result->cut_bytes += cut;
+        r->result->cut_offset = cut_at;
+        memcpy(r->result->cut_file, in->name, sizeof r->result->cut_file);
+    }
+    os_unlock(&r->lock);
+}
+
+/* ---- Snapshots: whole or not at all */
+
+/* A published shard is still called pending where the renaming was interrupted. */
+static pkv_status open_snapshot(const restore *r, uint32_t shard, reader *in) {
+    const manifest_group *g = r->at;
+    file_name name = {g->ordinal, shard, g->shard_count, FILE_FULL};
+    pkv_status status = reader_open(in, r->folder, &name, origin_of(g));
+    if (status != PKV_NOT_FOUND) return status;
+    name.kind = FILE_PENDING;
+    status = reader_open(in, r->folder, &name, origin_of(g));
+    if (status != PKV_NOT_FOUND) return status;
+    name.kind = FILE_FULL;
+    char text[FILE_NAME_BYTES];
+    file_name_format(&name, text);
+    return fail(PKV_CORRUPT, text, NO_OFFSET, 0,
+                "Missing snapshot shard: the manifest lists %s, which is not there", text);
+}
+
+static pkv_status fail_snapshot(const reader *in, const char *what) {
+    return fail(PKV_CORRUPT, in->name, in->offset, 0,
+                "snapshot file %s is damaged at offset %llu: %s", in->name,
+                (unsigned long long)in->offset, what);
+}
+
+static pkv_status check_snapshot(const reader *in, const shard_facts *facts, uint64_t entries,
+                                 record_result ended) {
+    if (ended == RECORD_SHORT) return fail_snapshot(in, "it ends inside a record");
+    if (ended == RECORD_BAD) return fail_snapshot(in, "there is no valid record");
+    if (in->offset != in->size) return fail_snapshot(in, "there are zeros in place of a record");
+    if (in->origin == RECORD_FOREIGN) return PKV_OK;
+    if (in->size != facts->size)
+        return fail_snapshot(in, "it has not the size it was written with");
+    if (entries != facts->entries) return fail_snapshot(in, "records are missing");
+    if (in->checksum != facts->checksum) return fail_snapshot(in, "its checksum is wrong");
+    return PKV_OK;
+}
+
+static pkv_status read_snapshot_shard(void *context, size_t shard) {
+    restore *r = context;
+    reader in = {0};
+    pkv_status status = open_snapshot(r, (uint32_t)shard, &in);
+    if (status) return status;
+    uint64_t entries = 0;
+    record_result result = RECORD_END;
+    while (!status) {
+        uint64_t offset = in.offset;
+        record entry;
+        status = reader_next(&in, &entry, &result);
+        if (status || result != RECORD_OK) break;
+        status = apply(r, &in, &entry, offset);
+        entries++;
+    }
+    if (!status) status = check_snapshot(&in, &r->at->shards[shard], entries, result);
+    if (!status) count(r, entries, &in, 0, 0);
+    reader_close(&in);
+    return status;
+}
+
+/* ---- Logs */
+
+/* Where the log before this one ends for the same shard; UINT64_MAX where there is no telling. */
+static uint64_t previous_end(const restore *r, size_t shard) {
+    if (r->log == 0) return UINT64_MAX;
+    const manifest_group *before = &r->m->logs.groups[r->log - 1];
+    if (before->foreign || before->shard_count != r->at->shard_count) return UINT64_MAX;
+    return before->shards[shard].size;
+}
+
+static pkv_status fail_log(const reader *in, uint64_t end, uint64_t mark) {
+    return fail(PKV_CORRUPT, in->name, end, 0,
+                "log file %s is damaged at offset %llu: there is no valid record, though the file "
+                "had been flushed up to offset %llu",
+                in->name, (unsigned long long)end, (unsigned long long)mark);
+}
+
+/* Reading has ended at in->offset: was that all, a torn tail, or damage? */
+static pkv_status judge_end(restore *r, reader *in, const shard_facts *facts, record_result ended,
+                            uint64_t entries) {
+    uint64_t end = in->offset;
+    if (end < facts->size) return fail_log(in, end, facts->size);
+    if (in->origin == RECORD_FOREIGN && ended == RECORD_BAD) {
+        return fail(PKV_CORRUPT, in->name, end, 0,
+                    "log file %s is damaged at offset %llu: there is no valid record", in->name,
+                    (unsigned long long)end);
+    }
+    reader_rest rest;
+    pkv_status status = reader_examine_rest(in, &rest);
+    if (status) return status;
+    if (rest.mark > end) return fail_log(in, end, rest.mark);
+    count(r, entries, in, end, rest.end - end);
+    return PKV_OK;
+}
+
+/* The log before has lost its end: nothing of this one may come back. */
+static pkv_status drop_log(restore *r, reader *in, const shard_facts *facts, uint64_t lost) {
+    if (facts->size > 0) {
+        return fail(PKV_CORRUPT, in->name, 0, 0,
+                    "log file %s was flushed up to offset %llu, but the log before it has lost "
+                    "what followed its offset %llu",
+                    in->name, (unsigned long long)facts->size, (unsigned long long)lost);
+    }
+    reader_rest rest;
+    in->offset = 0;
+    in->begin = in->end = 0;
+    pkv_status status = reader_examine_rest(in, &rest);
+    if (status) return status;
+    if (rest.mark > 0) return fail_log(in, 0, rest.mark);
+    count(r, 0, in, 0, rest.end);
+    return PKV_OK;
+}
+
+/* Applies the records from the reader's place on; *end is where it stops being a log. */
+static pkv_status replay(restore *r, reader *in, size_t shard, uint64_t *end) {
+    const shard_facts *facts = &r->at->shards[shard];
+    uint64_t entries = 0, before = previous_end(r, shard);
+    record_result result = RECORD_END;
+    for (;;) {
+        uint64_t offset = in->offset;
+        record entry;
+        pkv_status status = reader_next(in, &entry, &result);
+        if (status) return status;
+        if (result != RECORD_OK) break;
+        if (offset == 0 && entry.previous_size > before) {
+            *end = 0;
+            return drop_log(r, in, facts, before);
+        }
+        status = apply(r, in, &entry, offset);
+        if (status) return status;
+        entries++;
+    }
+    *end = in->offset;
+    return judge_end(r, in, facts, result, entries);
+}
+
+static pkv_status read_log_shard(void *context, size_t shard) {
+    restore *r = context;
+    const manifest_group *g = r->at;
+    shard_facts *facts = &g->shards[shard];
+    file_name name = {g->ordinal, (uint32_t)shard, g->shard_count, FILE_DIFF};
+    reader in = {0};
+    pkv_status status = reader_open(&in, r->folder, &name, origin_of(g));
+    if (status == PKV_NOT_FOUND) {
+        char text[FILE_NAME_BYTES];
+        file_name_format(&name, text);
+        return fail(PKV_CORRUPT, text, NO_OFFSET, 0,
+                    "Missing snapshot shard: log file %s is listed in the manifest, but not there",
+                    text);
+    }
+    if (status) return status;
+    if (r->m->clean && !g->foreign && in.size > facts->size) {
+        status = fail(PKV_CORRUPT, in.name, facts->size, 0,
+                      "log file %s has grown from %llu to %llu bytes since the store was closed: "
+                      "another program has written to it. To take over what it wrote, remove the "
+                      "file \"manifest\" and open the store again with its key mode",
+                      in.name, (unsigned long long)facts->size, (unsigned long long)in.size);
+    }
+    uint64_t end = 0;
+    if (!status) status = replay(r, &in, shard, &end);
+    if (!status) facts->size = end;
+    reader_close(&in);
+    return status;
+}
+
+pkv_status restore_run(const os_folder *folder, manifest *m, unsigned threads,
+                       const restore_sink *sink, restore_result *result) {
+    memset(result, 0, sizeof *result);
+    restore r = {.folder = folder, .sink = sink, .m = m, .result = result};
+    int error = os_mutex_init(&r.lock);
+    if (error) return fail_os(NULL, NO_OFFSET, error, "cannot make a lock");
+    pkv_status status = PKV_OK;
+    uint64_t covered = 0;
+    r.at = manifest_snapshot(m);
+    if (r.at) {
+        covered = r.at->ordinal;
+        status = parallel_run(threads, r.at->shard_count, read_snapshot_shard, &r);
+    }
+    for (r.log = 0; r.log < m->logs.count && !status; r.log++) {
+        r.at = &m->logs.groups[r.log];
+        if (r.at->ordinal < covered) continue;
+        status = parallel_run(threads, r.at->shard_count, read_log_shard, &r);
+    }
+    os_mutex_destroy(&r.lock);
+    return status;
+}
+
+/* ---- Repair */
+
+static pkv_status repair_shard(const os_folder *folder, const manifest_group *g, uint32_t shard) {
+    file_name name = {g->ordinal, shard, g->shard_count, FILE_DIFF};
+    char text[FILE_NAME_BYTES];
+    file_name_format(&name, text);
+    int fd;
+    int error = os_file_open(folder, text, OS_WRITE, &fd);
+    if (error) return fail_os(text, NO_OFFSET, error, "cannot open log file %s", text);
+    uint64_t size = 0, end = g->shards[shard].size;
+    error = os_file_size(fd, &size);
+    if (!error && size > end) error = os_file_truncate(fd, end);
+    if (!error) error = os_file_sync(fd);
+    (void)os_file_close(fd);
+    if (!error) return PKV_OK;
+    return fail_os(text, end, error, "cannot cut log file %s to %llu bytes", text,
+                   (unsigned long long)end);
+}
+
+pkv_status restore_repair(const os_folder *folder, const manifest *m) {
+    const manifest_group *snapshot = manifest_snapshot(m);
+    uint64_t covered = snapshot ? snapshot->ordinal : 0;
+    for (size_t i = 0; i < m->logs.count; i++) {
+        const manifest_group *g = &m->logs.groups[i];
+        for (uint32_t shard = 0; g->ordinal > covered && shard < g->shard_count; shard++) {
+            pkv_status status = repair_shard(folder, g, shard);
+            if (status) return status;
+        }
+    }
+    return PKV_OK;
+}

@@ -1,0 +1,17 @@
+/* parallel.h - the same job for many indices, on several threads. */
+#ifndef PKV_PARALLEL_H
+#define PKV_PARALLEL_H
+
+#include <stddef.h>
+#include "../pkv.h"
+#include "visibility.h"
+
+typedef pkv_status (*parallel_job)(void *context, size_t index);
+
+/* Calls job(context, 0 .. count - 1), each once, on up to `threads` threads, this one included; a
+ * thread that cannot be started is done without. Returns when all have ended: PKV_OK, or the first
+ * failure met, whose details are then this thread's. After a failure no further index is begun. */
+pkv_status parallel_run(unsigned threads, size_t count, parallel_job job, void *context);
+
+#include "visibility_end.h"
+#endif
