@@ -15,6 +15,8 @@
 
 /* A file name's shard count beyond this is not one of ours, nor of the crate's. */
 #define FILE_SHARDS_MAX 65536u
+/* Nor is an ordinal beyond this; so one more than the last never overflows. */
+#define ORDINAL_MAX ((uint64_t)INT64_MAX)
 #define MANIFEST_BYTES_MAX ((uint64_t)64 << 20)
 
 #define SNAPSHOT_SHARD_BYTES_DEFAULT ((uint64_t)1 << 30)
