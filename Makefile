@@ -31,7 +31,7 @@ LUA_CFLAGS   = $(shell pkg-config --cflags lua5.4 2>/dev/null || echo -I/usr/inc
 PROTO_CFLAGS = $(shell pkg-config --cflags libprotobuf-c 2>/dev/null)
 PROTO_LIBS   = $(shell pkg-config --libs libprotobuf-c 2>/dev/null || echo -lprotobuf-c)
 
-ALL_CFLAGS = -std=c11 $(OPTIMIZE) -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(VARIANT) \
+ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(VARIANT) \
              $(PROTO_CFLAGS) $(LUA_CFLAGS) -MMD -MP $(CPPFLAGS) $(CFLAGS)
 ALL_LIBS   = -pthread $(VARIANT) $(LDFLAGS) $(PROTO_LIBS)
 
@@ -163,6 +163,7 @@ lint: lint-deps ## check layers, lengths, formatting, warnings, Lua files, gener
 	@$(LUA) .ci/layers.lua $(OWN_C)
 	@clang-format --dry-run -Werror $(OWN_C)
 	@luacheck --quiet $(LUA_FOLDERS)
+	@$(LUA) .ci/rockspec.lua --check $(CORE_SOURCES) $(LUA_SOURCES)
 	@$(MAKE) -s proto-check
 	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/clang CC=clang
 
@@ -175,7 +176,10 @@ PROTO = cd $(1) && protoc-c --c_out=$(2) $(3)
 # The version of the generator stands in the header and means nothing.
 PROTO_VERSION = s/[0-9]* < PROTOBUF_C_MIN_COMPILER_VERSION/N < PROTOBUF_C_MIN_COMPILER_VERSION/
 
-.PHONY: proto proto-check
+.PHONY: rockspec proto proto-check
+rockspec: ## bring the rockspec's list of sources up to date
+	@$(LUA) .ci/rockspec.lua $(CORE_SOURCES) $(LUA_SOURCES)
+
 proto: ## make the protobuf-c files anew
 	$(call PROTO,src/disk,.,manifest.proto)
 	$(call PROTO,src/disk,../../spec/support,record.proto)

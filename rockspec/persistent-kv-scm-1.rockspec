@@ -1,0 +1,62 @@
+-- luarocks make rockspec/persistent-kv-scm-1.rockspec
+--
+-- Builds the Lua module, the library inside it. The pkv command is a C program, which the builtin
+-- build type does not make: `make install` does.
+rockspec_format = "3.0"
+package = "persistent-kv"
+version = "scm-1"
+source = { url = "git+file://." }
+description = {
+   summary = "A table that keeps its contents: an embedded key-value store",
+   detailed = [[
+      All entries live in memory; every change is first written to a log, so that a process that
+      dies loses nothing it acknowledged. Stores are used like tables.]],
+   license = "MIT",
+}
+supported_platforms = { "linux" }
+dependencies = { "lua >= 5.4, < 5.5" }
+external_dependencies = {
+   PROTOBUF_C = { header = "protobuf-c/protobuf-c.h", library = "protobuf-c" },
+}
+build = {
+   type = "builtin",
+   modules = {
+      pkv = {
+         -- Kept by `make rockspec`.
+         sources = {
+            "src/bytes/checksum.c",
+            "src/bytes/hash.c",
+            "src/disk/fileset.c",
+            "src/disk/log_file.c",
+            "src/disk/manifest.c",
+            "src/disk/manifest.pb-c.c",
+            "src/disk/manifest_message.c",
+            "src/disk/reader.c",
+            "src/disk/record.c",
+            "src/disk/restore.c",
+            "src/disk/snapshot.c",
+            "src/disk/wal.c",
+            "src/lua/admin.c",
+            "src/lua/cursor.c",
+            "src/lua/errors.c",
+            "src/lua/events.c",
+            "src/lua/keys.c",
+            "src/lua/module.c",
+            "src/lua/msgpack_read.c",
+            "src/lua/msgpack_write.c",
+            "src/lua/open.c",
+            "src/lua/store_object.c",
+            "src/lua/values.c",
+            "src/memory/region.c",
+            "src/memory/space.c",
+            "src/os/error.c",
+            "src/os/parallel.c",
+            "src/os/posix.c",
+            "src/protobuf.c",
+         },
+         libraries = { "protobuf-c", "pthread" },
+         incdirs = { "$(PROTOBUF_C_INCDIR)" },
+         libdirs = { "$(PROTOBUF_C_LIBDIR)" },
+      },
+   },
+}
