@@ -1,0 +1,53 @@
+/* keys.c - Lua keys to the bytes of a key, and back.
+ *
+ * A store has strings for keys or integers of one type, and 1 is never taken for "1": the other
+ * kind is an error that says which kind the store has. A float without a fraction counts as the
+ * integer, as it does in a Lua table. */
+#include "binding.h"
+
+#define TWO_TO_63 9223372036854775808.0
+#define TWO_TO_64 18446744073709551616.0
+
+bool lpkv_whole_number(lua_State *L, int index, pkv_integer type, int64_t *number) {
+    int whole;
+    if (lua_type(L, index) != LUA_TNUMBER) return false;
+    *number = lua_tointegerx(L, index, &whole);
+    if (whole) return true;
+    lua_Number large = lua_tonumber(L, index);
+    if (type != PKV_U64 || !(large >= TWO_TO_63 && large < TWO_TO_64)) return false;
+    *number = (int64_t)(uint64_t)large; /* floats of that size have no fraction */
+    return true;
+}
+
+static void raise_key(lua_State *L, const lpkv_store *store, int index) {
+    bool fixed = store->key_type != PKV_INTEGER_NONE;
+    lpkv_push_description(L, index);
+    lua_pushfstring(L, "key must be %s (the store has keys = \"%s\"), got %s",
+                    fixed ? "an integer" : "a string",
+                    fixed ? pkv_integer_name(store->key_type) : "string", lua_tostring(L, -1));
+    lpkv_raise(L);
+}
+
+void lpkv_key_read(lua_State *L, const lpkv_store *store, int index, lpkv_key *key) {
+    if (store->key_type == PKV_INTEGER_NONE) {
+        if (lua_type(L, index) != LUA_TSTRING) raise_key(L, store, index);
+        key->bytes.data = lua_tolstring(L, index, &key->bytes.size);
+        return;
+    }
+    int64_t number;
+    if (!lpkv_whole_number(L, index, store->key_type, &number)) raise_key(L, store, index);
+    pkv_status status = pkv_integer_key(store->key_type, number, key->fixed);
+    if (status) {
+        lpkv_push_detail(L, status);
+        lpkv_raise(L);
+    }
+    key->bytes.data = key->fixed;
+    key->bytes.size = sizeof key->fixed;
+}
+
+void lpkv_key_push(lua_State *L, const lpkv_store *store, pkv_bytes key) {
+    if (store->key_type == PKV_INTEGER_NONE)
+        lua_pushlstring(L, key.data, key.size);
+    else
+        lua_pushinteger(L, pkv_key_integer(store->key_type, key.data));
+}
