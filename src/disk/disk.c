@@ -1,0 +1,322 @@
+/* disk.c - see disk.h: opening, starting and closing a folder. */
+#include "disk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../bytes/limits.h"
+#include "../os/error.h"
+
+/* ---- The folder and its lock */
+
+static bool is_ours(const char *name) {
+    file_name parsed;
+    return strcmp(name, MANIFEST_NAME) == 0 || file_name_parse(name, &parsed);
+}
+
+static int find_ours(void *context, const char *name) {
+    (void)context;
+    return is_ours(name) ? EEXIST : 0;
+}
+
+pkv_status disk_open_folder(const char *path, bool create, os_folder *folder) {
+    int error = create ? os_folder_create(path) : 0;
+    if (error) return fail_os(path, NO_OFFSET, error, "cannot create folder %s", path);
+    error = os_folder_open(path, folder);
+    if (error == ENOENT) {
+        return fail(PKV_NOT_FOUND, path, NO_OFFSET, 0, "there is no store in %s: no such folder",
+                    path);
+    }
+    if (error) return fail_os(path, NO_OFFSET, error, "cannot open folder %s", path);
+    if (create) return PKV_OK;
+    /* Before the lock, so that asking leaves no lock file behind. */
+    error = os_folder_list(folder, find_ours, NULL);
+    if (error == EEXIST) return PKV_OK;
+    os_folder_close(folder);
+    if (error) return fail_os(path, NO_OFFSET, error, "cannot list folder %s", path);
+    return fail(PKV_NOT_FOUND, path, NO_OFFSET, 0, "there is no store in %s", path);
+}
+
+static pkv_status take_lock(disk *d) {
+    int error = os_file_open(&d->folder, LOCK_NAME, OS_CREATE, &d->lock_fd);
+    if (error) {
+        d->lock_fd = -1;
+        return fail_os(LOCK_NAME, NO_OFFSET, error, "cannot open lock file %s/%s", d->path,
+                       LOCK_NAME);
+    }
+    error = os_file_lock(d->lock_fd);
+    if (!error) return PKV_OK;
+    if (error == EWOULDBLOCK) {
+        return fail(PKV_LOCKED, LOCK_NAME, NO_OFFSET, 0,
+                    "store %s is locked: another process has it open", d->path);
+    }
+    return fail_os(LOCK_NAME, NO_OFFSET, error, "cannot lock %s/%s", d->path, LOCK_NAME);
+}
+
+/* ---- What is there */
+
+/* Files without a manifest: the crate's. */
+static pkv_status adopt(disk *d, const fileset *files) {
+    file_group group = {0};
+    while (fileset_next_group(files, &group)) {
+        pkv_status status = fileset_check_group(files, &group);
+        if (status) return status;
+        if (group.kind == FILE_PENDING) continue;
+        manifest_list *list = group.kind == FILE_FULL ? &d->m.snapshots : &d->m.logs;
+        status = manifest_add(list, group.ordinal, group.shard_count);
+        if (status) return status;
+        list->groups[list->count - 1].foreign = true;
+    }
+    d->m.last_ordinal = fileset_last_ordinal(files);
+    return PKV_OK;
+}
+
+static const manifest_group *listed(const manifest *m, const file_name *name) {
+    const manifest_list *list = name->kind == FILE_DIFF ? &m->logs : &m->snapshots;
+    const manifest_group *group = manifest_find(list, name->ordinal);
+    return group && group->shard_count == name->shard_count ? group : NULL;
+}
+
+static bool is_empty_file(const disk *d, const char *name) {
+    int fd;
+    if (os_file_open(&d->folder, name, OS_READ, &fd) != 0) return false;
+    uint64_t size = 1;
+    if (os_file_size(fd, &size) != 0) size = 1;
+    (void)os_file_close(fd);
+    return size == 0;
+}
+
+/* A file that the manifest does not list: left by a clean-up or rotation that was interrupted, or
+ * written by another program? */
+static bool is_leftover(const disk *d, const file_name *name, const char *text) {
+    if (name->ordinal <= d->m.last_ordinal) return true; /* ordinals are never given twice */
+    return name->kind == FILE_DIFF && is_empty_file(d, text);
+}
+
+static pkv_status check_files(const disk *d, const fileset *files) {
+    for (size_t i = 0; i < files->count; i++) {
+        const file_name *name = &files->names[i];
+        char text[FILE_NAME_BYTES];
+        file_name_format(name, text);
+        if (name->kind == FILE_PENDING || listed(&d->m, name)) continue;
+        if (is_leftover(d, name, text)) continue;
+        return fail(PKV_CORRUPT, text, NO_OFFSET, 0,
+                    "Inconsistent snapshot files: %s is not listed in the manifest, so another "
+                    "program has written it. To take over what it wrote, remove the file "
+                    "\"manifest\" and open the store again with its key mode",
+                    text);
+    }
+    return PKV_OK;
+}
+
+static const char *keys_name(uint32_t keys, uint32_t type) {
+    if (keys == PKV_KEYS_VARIABLE) return "string";
+    return type == PKV_INTEGER_NONE ? "fixed-length" : pkv_integer_name((pkv_integer)type);
+}
+
+static const char *values_name(uint32_t values) {
+    if (values > PKV_VALUES_INTEGER) {
+        return pkv_integer_name((pkv_integer)(values - PKV_VALUES_INTEGER));
+    }
+    static const char *const names[] = {"default", "any", "string", "coded", "message"};
+    return values < sizeof names / sizeof *names ? names[values] : "unknown";
+}
+
+static pkv_status check_wants(disk *d, const disk_wants *wants) {
+    manifest *m = &d->m;
+    if (m->keys == PKV_KEYS_DEFAULT) m->keys = wants->keys ? wants->keys : PKV_KEYS_VARIABLE;
+    if (m->keys == PKV_KEYS_FIXED && m->key_type == PKV_INTEGER_NONE) {
+        m->key_type = wants->key_type ? wants->key_type : PKV_U64;
+    }
+    if (m->values == PKV_VALUES_DEFAULT) {
+        m->values = wants->values ? wants->values : PKV_VALUES_ANY;
+    }
+    bool keys_differ = wants->keys && wants->keys != m->keys;
+    bool types_differ =
+        wants->keys == PKV_KEYS_FIXED && wants->key_type && wants->key_type != m->key_type;
+    if (keys_differ || types_differ) {
+        return fail(PKV_KEY_MODE, MANIFEST_NAME, NO_OFFSET, 0, "store %s has %s keys, not %s keys",
+                    d->path, keys_name(m->keys, m->key_type),
+                    keys_name(wants->keys, wants->key_type));
+    }
+    if (wants->values && wants->values != m->values) {
+        return fail(PKV_VALUE_TYPE, MANIFEST_NAME, NO_OFFSET, 0,
+                    "store %s has values of type \"%s\", not \"%s\"", d->path,
+                    values_name(m->values), values_name(wants->values));
+    }
+    return PKV_OK;
+}
+
+static pkv_status load(disk *d, const disk_wants *wants) {
+    bool found = false;
+    pkv_status status = manifest_read(&d->folder, &d->m, &found);
+    if (status) return status;
+    fileset files = {0};
+    status = fileset_scan(&d->folder, &files);
+    if (!status) status = found ? check_files(d, &files) : adopt(d, &files);
+    fileset_release(&files);
+    if (status) return status;
+    d->had_manifest = found;
+    d->was_clean = found && d->m.clean;
+    return check_wants(d, wants);
+}
+
+pkv_status disk_open(const char *path, os_folder folder, const disk_wants *wants, disk *d) {
+    memset(d, 0, sizeof *d);
+    d->folder = folder;
+    d->lock_fd = -1;
+    (void)snprintf(d->path, sizeof d->path, "%s", path);
+    int error = os_mutex_init(&d->lock);
+    if (error) {
+        os_folder_close(&d->folder);
+        return fail_os(NULL, NO_OFFSET, error, "cannot make a lock");
+    }
+    pkv_status status = take_lock(d);
+    if (!status) status = load(d, wants);
+    if (status) (void)disk_close(d);
+    return status;
+}
+
+pkv_status disk_restore(disk *d, unsigned threads, const restore_sink *sink,
+                        restore_result *result) {
+    return restore_run(&d->folder, &d->m, threads, sink, result);
+}
+
+/* ---- Starting */
+
+static uint64_t covered_ordinal(const manifest *m) {
+    const manifest_group *snapshot = manifest_snapshot(m);
+    return snapshot ? snapshot->ordinal : 0;
+}
+
+/* The log to go on with, or NULL where a new one is needed. */
+static const manifest_group *last_log(const disk *d, uint32_t shard_count) {
+    const manifest_list *logs = &d->m.logs;
+    if (logs->count == 0) return NULL;
+    const manifest_group *last = &logs->groups[logs->count - 1];
+    bool fits = !last->foreign && last->shard_count == shard_count;
+    return fits && last->ordinal > covered_ordinal(&d->m) ? last : NULL;
+}
+
+static void drop_obsolete_logs(manifest *m) {
+    uint64_t covered = covered_ordinal(m);
+    while (m->logs.count > 0 && m->logs.groups[0].ordinal < covered) {
+        manifest_remove(&m->logs, m->logs.groups[0].ordinal);
+    }
+}
+
+static pkv_status open_log(disk *d, const wal_options *options) {
+    const manifest_group *last = &d->m.logs.groups[d->m.logs.count - 1];
+    uint64_t *tails = calloc(options->shard_count, sizeof *tails);
+    if (!tails) return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to open the log");
+    for (uint32_t i = 0; i < options->shard_count; i++) tails[i] = last->shards[i].size;
+    pkv_status status = wal_open(&d->folder, options, last->ordinal, tails, &d->log);
+    free(tails);
+    return status;
+}
+
+/* Adds an empty log behind all that is there. */
+static pkv_status add_log(disk *d, uint32_t shard_count) {
+    uint64_t ordinal = d->m.last_ordinal + 1;
+    pkv_status status = wal_create_files(&d->folder, ordinal, shard_count);
+    if (!status) status = manifest_add(&d->m.logs, ordinal, shard_count);
+    if (!status) d->m.last_ordinal = ordinal;
+    return status;
+}
+
+pkv_status disk_start(disk *d, const wal_options *options) {
+    pkv_status status = d->was_clean ? PKV_OK : restore_repair(&d->folder, &d->m);
+    /* From here on the folder is ours: should we die between creating files and listing them, they
+     * will be known for leftovers, and not be taken for the crate's. */
+    if (!status && !d->had_manifest) status = manifest_write(&d->folder, &d->m);
+    if (status) return status;
+    drop_obsolete_logs(&d->m);
+    disk_remove_leftovers(d, 0);
+    if (!last_log(d, options->shard_count)) status = add_log(d, options->shard_count);
+    d->m.clean = false;
+    if (!status) status = manifest_write(&d->folder, &d->m);
+    if (!status) status = open_log(d, options);
+    if (status) return status;
+    const manifest_group *snapshot = manifest_snapshot(&d->m);
+    return snapshot ? snapshot_rename(&d->folder, snapshot) : PKV_OK;
+}
+
+/* ---- Closing */
+
+static pkv_status close_log(disk *d) {
+    manifest_group *last = &d->m.logs.groups[d->m.logs.count - 1];
+    uint64_t *sizes = calloc(last->shard_count, sizeof *sizes);
+    if (!sizes) return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to close the log");
+    pkv_status status = wal_close(d->log, sizes);
+    d->log = NULL;
+    for (uint32_t i = 0; i < last->shard_count; i++) last->shards[i].size = sizes[i];
+    free(sizes);
+    if (status) return status;
+    d->m.clean = true;
+    return manifest_write(&d->folder, &d->m);
+}
+
+pkv_status disk_close(disk *d) {
+    pkv_status status = d->log ? close_log(d) : PKV_OK;
+    manifest_release(&d->m);
+    if (d->lock_fd >= 0) (void)os_file_close(d->lock_fd);
+    os_folder_close(&d->folder);
+    os_mutex_destroy(&d->lock);
+    d->lock_fd = -1;
+    return status;
+}
+
+void disk_forget(disk *d) {
+    if (d->log) wal_forget(d->log);
+    manifest_release(&d->m);
+    disk_forget_lock(d);
+    os_folder_close(&d->folder);
+}
+
+void disk_forget_lock(disk *d) {
+    if (d->lock_fd >= 0) (void)os_file_close(d->lock_fd);
+    d->lock_fd = -1;
+}
+
+/* ---- Figures */
+
+uint64_t disk_log_bytes(disk *d) {
+    os_lock(&d->lock);
+    uint64_t bytes = wal_bytes(d->log);
+    for (size_t i = 0; i + 1 < d->m.logs.count; i++) {
+        const manifest_group *g = &d->m.logs.groups[i];
+        for (uint32_t shard = 0; shard < g->shard_count; shard++) bytes += g->shards[shard].size;
+    }
+    os_unlock(&d->lock);
+    return bytes;
+}
+
+uint64_t disk_snapshot_bytes(disk *d, uint64_t *ordinal) {
+    uint64_t bytes = 0;
+    os_lock(&d->lock);
+    const manifest_group *snapshot = manifest_snapshot(&d->m);
+    *ordinal = snapshot ? snapshot->ordinal : 0;
+    for (uint32_t i = 0; snapshot && i < snapshot->shard_count; i++) {
+        bytes += snapshot->shards[i].size;
+    }
+    os_unlock(&d->lock);
+    return bytes;
+}
+
+/* ---- Cleaning up */
+
+void disk_remove_leftovers(disk *d, uint64_t pending_before) {
+    fileset files = {0};
+    if (fileset_scan(&d->folder, &files) != PKV_OK) return;
+    for (size_t i = 0; i < files.count; i++) {
+        const file_name *name = &files.names[i];
+        char text[FILE_NAME_BYTES];
+        file_name_format(name, text);
+        if (listed(&d->m, name)) continue;
+        bool obsolete = name->kind == FILE_PENDING ? name->ordinal < pending_before
+                                                   : is_leftover(d, name, text);
+        if (obsolete) (void)os_unlink(&d->folder, text);
+    }
+    fileset_release(&files);
+}

@@ -1,0 +1,100 @@
+/* disk.h - the wing of a stopped store: one folder, its lock, manifest, log and snapshots, behind
+ * one interface. Files by layer:
+ *
+ *     disk       opens, starts and closes the folder; admin
+ *      ├ publish    the life of a snapshot, step by step
+ *      │  └ snapshot   its files
+ *      ├ restore    reads everything back
+ *      │  └ reader     one file's records
+ *      ├ wal        the log
+ *      │  └ log_file   one file of it
+ *      ├ manifest   what is in force
+ *      ├ fileset    names
+ *      └ record     one entry as bytes
+ *
+ * Order of calls: disk_open, disk_restore, disk_start; then appends (disk_log) and snapshots from
+ * any thread, snapshots one at a time; at last disk_close. disk_open and disk_restore change
+ * nothing in the folder but for the lock file.
+ */
+#ifndef PKV_DISK_H
+#define PKV_DISK_H
+
+#include <stdatomic.h>
+#include "fileset.h"
+#include "manifest.h"
+#include "restore.h"
+#include "snapshot.h"
+#include "wal.h"
+#include "../os/visibility.h"
+
+typedef struct disk {
+    os_folder folder;
+    int lock_fd;
+    char path[256]; /* for messages, cut where it is longer */
+
+    os_mutex lock; /* of the manifest, once started; never held while a file is written */
+    manifest m;    /* as published, or about to be */
+    bool had_manifest, was_clean;
+    wal *log;
+    uint64_t unfinished; /* ordinal of a snapshot whose log has been rotated, but that failed */
+} disk;
+
+typedef struct disk_wants {
+    pkv_keys keys;
+    pkv_integer key_type;
+    pkv_values values;
+    bool create;
+} disk_wants;
+
+/* Opens the folder of `path` (created where wanted), takes the lock, learns what is there and
+ * checks it against the wants. d->m then has the store's keys, key_type and values. `folder` has
+ * been opened by disk_open_folder and belongs to *d from now on, also on failure. */
+pkv_status disk_open_folder(const char *path, bool create, os_folder *folder);
+pkv_status disk_open(const char *path, os_folder folder, const disk_wants *wants, disk *d);
+
+pkv_status disk_restore(disk *d, unsigned threads, const restore_sink *sink,
+                        restore_result *result);
+
+/* Repairs what was torn, opens the log for appending, removes what is obsolete. */
+pkv_status disk_start(disk *d, const wal_options *options);
+
+/* Flushes and closes everything; the last thing done with *d. Before disk_start, and on a zeroed
+ * disk with lock_fd -1, it just lets go. */
+pkv_status disk_close(disk *d);
+/* In a forked child: gives up memory and descriptors. */
+void disk_forget(disk *d);
+/* In a forked child, at once: lets go of the lock file, which stays the parent's. */
+void disk_forget_lock(disk *d);
+
+typedef struct disk_snapshot_plan {
+    uint32_t shard_count;
+    unsigned threads;
+    uint32_t keep_backups;
+    snapshot_source source;
+    /* Returns once every writer that appended to a log before this call has applied its change. */
+    void (*settle)(void *context);
+} disk_snapshot_plan;
+
+typedef struct disk_snapshot_result {
+    uint64_t ordinal, entries, bytes;
+} disk_snapshot_result;
+
+/* Writes and publishes a snapshot. A failure leaves all that was in force in force; the next call
+ * goes on from there. (publish.c) */
+pkv_status disk_snapshot(disk *d, const disk_snapshot_plan *plan, disk_snapshot_result *result);
+
+/* Bytes of log that a restart would replay; bytes and ordinal of the published snapshot, or 0. */
+uint64_t disk_log_bytes(disk *d);
+uint64_t disk_snapshot_bytes(disk *d, uint64_t *ordinal);
+
+/* Removes files that the manifest does not list and never will again: leftovers of an interrupted
+ * clean-up, and pending files of an ordinal below `pending_before`. Best effort. Only while nobody
+ * else changes the manifest. */
+void disk_remove_leftovers(disk *d, uint64_t pending_before);
+
+/* Admin: see pkv.h. */
+pkv_status disk_prune_backups(const char *path, uint32_t keep, uint64_t *removed);
+pkv_status disk_delete_pending(const char *path, uint64_t *removed);
+
+#include "../os/visibility_end.h"
+#endif
