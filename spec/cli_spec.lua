@@ -1,4 +1,7 @@
 -- The pkv command: what it prints, what it exits with, and that it never loses or mangles a byte.
+local helper = require "spec.support.helper"
+local read, write = helper.read, helper.write
+
 local build = os.getenv "PKV_BUILD" or "build"
 local command = build .. "/pkv"
 
@@ -15,19 +18,6 @@ local folder, store
 
 local function quote(text)
    return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
-local function read(path)
-   local file = assert(io.open(path, "rb"))
-   local text = file:read "a"
-   file:close()
-   return text
-end
-
-local function write(path, text)
-   local file = assert(io.open(path, "wb"))
-   file:write(text)
-   file:close()
 end
 
 -- Runs the command with these words, stdin from a file; exit code, stdout, stderr.
@@ -72,13 +62,11 @@ end
 
 describe("the pkv command", function()
    before_each(function()
-      folder = io.popen("mktemp -d"):read "l"
-      store = folder .. "/store"
+      store = helper.folder()
+      folder = store:match "^(.*)/"
    end)
 
-   after_each(function()
-      os.execute("rm -rf " .. quote(folder))
-   end)
+   after_each(helper.clean)
 
    describe("set, get, unset", function()
       it("keeps a value between runs", function()
