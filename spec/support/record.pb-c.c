@@ -57,9 +57,9 @@ static const ProtobufCFieldDescriptor pkv__entry__field_descriptors[8] =
   {
     "key",
     1,
-    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_LABEL_OPTIONAL,
     PROTOBUF_C_TYPE_BYTES,
-    0,   /* quantifier_offset */
+    offsetof(Pkv__Entry, has_key),
     offsetof(Pkv__Entry, key),
     NULL,
     NULL,
@@ -69,21 +69,21 @@ static const ProtobufCFieldDescriptor pkv__entry__field_descriptors[8] =
   {
     "value",
     2,
-    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_LABEL_OPTIONAL,
     PROTOBUF_C_TYPE_BYTES,
-    offsetof(Pkv__Entry, has_value_case),
+    offsetof(Pkv__Entry, has_value),
     offsetof(Pkv__Entry, value),
     NULL,
     NULL,
-    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
     "type",
     3,
-    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_LABEL_OPTIONAL,
     PROTOBUF_C_TYPE_ENUM,
-    0,   /* quantifier_offset */
+    offsetof(Pkv__Entry, has_type),
     offsetof(Pkv__Entry, type),
     &pkv__value_type__descriptor,
     NULL,
@@ -93,9 +93,9 @@ static const ProtobufCFieldDescriptor pkv__entry__field_descriptors[8] =
   {
     "expires_at",
     4,
-    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_LABEL_OPTIONAL,
     PROTOBUF_C_TYPE_SINT64,
-    0,   /* quantifier_offset */
+    offsetof(Pkv__Entry, has_expires_at),
     offsetof(Pkv__Entry, expires_at),
     NULL,
     NULL,
@@ -105,9 +105,9 @@ static const ProtobufCFieldDescriptor pkv__entry__field_descriptors[8] =
   {
     "transaction",
     5,
-    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_LABEL_OPTIONAL,
     PROTOBUF_C_TYPE_BYTES,
-    0,   /* quantifier_offset */
+    offsetof(Pkv__Entry, has_transaction),
     offsetof(Pkv__Entry, transaction),
     NULL,
     NULL,
@@ -117,9 +117,9 @@ static const ProtobufCFieldDescriptor pkv__entry__field_descriptors[8] =
   {
     "flushed",
     6,
-    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_LABEL_OPTIONAL,
     PROTOBUF_C_TYPE_UINT64,
-    0,   /* quantifier_offset */
+    offsetof(Pkv__Entry, has_flushed),
     offsetof(Pkv__Entry, flushed),
     NULL,
     NULL,
@@ -129,9 +129,9 @@ static const ProtobufCFieldDescriptor pkv__entry__field_descriptors[8] =
   {
     "previous_size",
     7,
-    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_LABEL_OPTIONAL,
     PROTOBUF_C_TYPE_UINT64,
-    0,   /* quantifier_offset */
+    offsetof(Pkv__Entry, has_previous_size),
     offsetof(Pkv__Entry, previous_size),
     NULL,
     NULL,
@@ -141,13 +141,13 @@ static const ProtobufCFieldDescriptor pkv__entry__field_descriptors[8] =
   {
     "checksum",
     15,
-    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_LABEL_OPTIONAL,
     PROTOBUF_C_TYPE_FIXED32,
-    offsetof(Pkv__Entry, has_checksum_case),
+    offsetof(Pkv__Entry, has_checksum),
     offsetof(Pkv__Entry, checksum),
     NULL,
     NULL,
-    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
 };

@@ -263,7 +263,10 @@ pkv_status manifest_unpack(const uint8_t *bytes, size_t size, manifest *out) {
     ProtobufCAllocator allocator = {allocate, release, &lacking};
     Pkv__Manifest *root = pkv__manifest__unpack(&allocator, size, bytes);
     if (!root) return lacking ? fail_memory() : fail_corrupt("it is no manifest message");
-    pkv_status status = unpack_root(root, out);
+    /* The last five bytes may be the inside of another field. */
+    pkv_status status = root->checksum == load_u32(bytes + size - 4)
+                            ? unpack_root(root, out)
+                            : fail_corrupt("its checksum is not its last field");
     pkv__manifest__free_unpacked(root, &allocator);
     if (status) manifest_release(out);
     return status;

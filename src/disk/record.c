@@ -20,6 +20,8 @@ enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 }; /* wire types */
 #define TAG_KEY           TAG(1, BYTES)
 #define TAG_VALUE         TAG(2, BYTES)
 #define TAG_TYPE          TAG(3, VARINT)
+#define TAG_EXPIRES_AT    TAG(4, VARINT)
+#define TAG_TRANSACTION   TAG(5, BYTES)
 #define TAG_FLUSHED       TAG(6, VARINT)
 #define TAG_PREVIOUS_SIZE TAG(7, VARINT)
 #define TAG_CHECKSUM      TAG(15, FIXED32)
@@ -107,8 +109,8 @@ static const uint8_t *read_type(const uint8_t *at, const uint8_t *end, record_or
     return at;
 }
 
-static bool may_skip(uint64_t field) {
-    switch (field) {
+static bool may_skip(uint64_t tag) {
+    switch (tag >> 3) {
     case 0: /* there is no such field */
     case TAG_KEY >> 3:
     case TAG_VALUE >> 3:
@@ -117,15 +119,19 @@ static bool may_skip(uint64_t field) {
     case TAG_PREVIOUS_SIZE >> 3:
     case TAG_CHECKSUM >> 3: /* known, but not of this wire type */
         return false;
+    case TAG_EXPIRES_AT >> 3:
+        return tag == TAG_EXPIRES_AT;
+    case TAG_TRANSACTION >> 3:
+        return tag == TAG_TRANSACTION;
     default:
-        return field <= FIELD_MAX;
+        return tag >> 3 <= FIELD_MAX;
     }
 }
 
-/* Skips a field that this version does not know. proto3 has no groups (wire types 3 and 4). */
-static const uint8_t *skip_unknown(const uint8_t *at, const uint8_t *end, uint64_t tag) {
+/* Skips a field that this version does not know or use. Groups (wire types 3, 4) are none. */
+static const uint8_t *skip_field(const uint8_t *at, const uint8_t *end, uint64_t tag) {
     uint64_t number;
-    if (!may_skip(tag >> 3)) return NULL;
+    if (!may_skip(tag)) return NULL;
     switch (tag & 7) {
     case VARINT:
         return varint_read(at, end, &number);
@@ -162,7 +168,7 @@ static const uint8_t *read_field(const uint8_t *at, const uint8_t *end, record_o
         /* Ours lies behind `end`; a second one is not last. */
         return origin == RECORD_OURS ? NULL : skip(at, end, 4);
     default:
-        return skip_unknown(at, end, tag);
+        return skip_field(at, end, tag);
     }
 }
 
