@@ -1,0 +1,115 @@
+/* operations.c - see store.h: reading and writing single entries.
+ *
+ * A write takes the shard's writer lock, gets all the memory it may need, appends to the log,
+ * changes memory, releases. So log order is memory order for every key, and a failed append has
+ * changed nothing.
+ */
+#include "store.h"
+
+static pkv_status check_key(const pkv *store, pkv_bytes key) {
+    if (store->config.keys == PKV_KEYS_FIXED) {
+        if (key.size == 8) return PKV_OK;
+        return fail(PKV_KEY_MODE, NULL, NO_OFFSET, 0,
+                    "a key of %zu bytes: keys of this store are %s, 8 bytes", key.size,
+                    pkv_integer_name(store->config.key_type));
+    }
+    if (key.size <= PKV_KEY_MAX) return PKV_OK;
+    return fail(PKV_TOO_LARGE, NULL, NO_OFFSET, 0,
+                "a key of %zu bytes: keys may have %zu bytes at most", key.size, PKV_KEY_MAX);
+}
+
+static uint32_t log_shard(const pkv *store, const memory_key *key) {
+    return key->shard % store->config.wal_shards;
+}
+
+/* Appends and applies, or abandons; then, where the mode says so, waits for the flush. The caller
+ * holds the shard's writer lock, which is released here. */
+static pkv_status commit(pkv *store, const memory_key *key, record *entry, memory_change *change) {
+    uint64_t position = 0;
+    uint32_t shard = log_shard(store, key);
+    pkv_status status = wal_append(store->disk.log, shard, entry, &position);
+    if (status) {
+        memory_abandon(&store->memory, change);
+    } else {
+        memory_apply(&store->memory, change);
+    }
+    memory_end(&store->memory, key->shard);
+    if (status) return status;
+    if (store->config.snapshot_interval) background_count_write(store);
+    if (store->config.sync != PKV_SYNC_ALWAYS) return PKV_OK;
+    return wal_wait(store->disk.log, shard, position);
+}
+
+pkv_status pkv_set_typed(pkv *store, pkv_bytes key, pkv_bytes value, pkv_type type) {
+    pkv_status status = store_usable(store);
+    if (!status) status = check_key(store, key);
+    if (status) return status;
+    if (value.size > PKV_VALUE_MAX) {
+        return fail(PKV_TOO_LARGE, NULL, NO_OFFSET, 0,
+                    "a value of %zu bytes: values may have %zu bytes at most", value.size,
+                    PKV_VALUE_MAX);
+    }
+    if ((unsigned)type > PKV_TABLE) {
+        return fail(PKV_USAGE, NULL, NO_OFFSET, 0, "%u is no value type", (unsigned)type);
+    }
+    memory_key at = memory_key_of(&store->memory, key);
+    memory_change change;
+    memory_begin(&store->memory, at.shard);
+    status = memory_prepare_set(&store->memory, &at, value, type, &change);
+    if (status) {
+        memory_end(&store->memory, at.shard);
+        return status;
+    }
+    record entry = {.key = key, .value = value, .type = type};
+    return commit(store, &at, &entry, &change);
+}
+
+pkv_status pkv_set(pkv *store, pkv_bytes key, pkv_bytes value) {
+    return pkv_set_typed(store, key, value, PKV_BYTES);
+}
+
+pkv_status pkv_unset(pkv *store, pkv_bytes key) {
+    pkv_status status = store_usable(store);
+    if (!status) status = check_key(store, key);
+    if (status) return status;
+    memory_key at = memory_key_of(&store->memory, key);
+    memory_change change;
+    memory_begin(&store->memory, at.shard);
+    status = memory_prepare_unset(&store->memory, &at, &change);
+    if (status) {
+        memory_end(&store->memory, at.shard);
+        return status;
+    }
+    record entry = {.key = key, .unset = true};
+    return commit(store, &at, &entry, &change);
+}
+
+pkv_status pkv_get_typed(pkv *store, pkv_bytes key, void *buffer, size_t capacity, size_t *size,
+                         pkv_type *type) {
+    pkv_status status = store_usable(store);
+    if (!status) status = check_key(store, key);
+    if (status) return status;
+    memory_key at = memory_key_of(&store->memory, key);
+    return memory_get(&store->memory, &at, buffer, capacity, size, type);
+}
+
+pkv_status pkv_get(pkv *store, pkv_bytes key, void *buffer, size_t capacity, size_t *size) {
+    pkv_type type;
+    return pkv_get_typed(store, key, buffer, capacity, size, &type);
+}
+
+pkv_status pkv_get_many(pkv *store, size_t count, const pkv_bytes *keys, pkv_value *values) {
+    for (size_t i = 0; i < count; i++) {
+        pkv_value *v = &values[i];
+        v->size = 0;
+        v->type = PKV_BYTES;
+        v->status = pkv_get_typed(store, keys[i], v->buffer, v->capacity, &v->size, &v->type);
+        if (v->status && v->status != PKV_NOT_FOUND) return v->status;
+    }
+    return PKV_OK;
+}
+
+pkv_status pkv_sync(pkv *store) {
+    pkv_status status = store_usable(store);
+    return status ? status : wal_sync(store->disk.log);
+}

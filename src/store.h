@@ -1,0 +1,86 @@
+/* store.h - the hall, private: an open store, where memory meets disk.
+ *
+ *     store.c       open, close, the registry of open stores, fork
+ *     operations.c  set, get, unset, sync, count
+ *     cursor.c      iteration and drain
+ *     background.c  the snapshot thread, when a snapshot is due, events, statistics
+ *     integers.c    integer keys and values as bytes
+ */
+#ifndef PKV_STORE_H
+#define PKV_STORE_H
+
+#include <stdatomic.h>
+#include "pkv.h"
+#include "disk/disk.h"
+#include "memory/memory.h"
+#include "os/error.h"
+#include "os/os.h"
+#include "os/visibility.h"
+
+#define EVENTS_KEPT 64
+
+typedef struct event_ring {
+    os_mutex lock;
+    atomic_uint_fast64_t count; /* events ever; event number n lies at (n - 1) % EVENTS_KEPT */
+    pkv_event events[EVENTS_KEPT];
+} event_ring;
+
+/* The snapshot thread's desk. */
+typedef struct snapshot_desk {
+    os_mutex lock;
+    os_cond wake, done;
+    os_thread thread;
+    bool running; /* the thread */
+    bool stop, due;
+    uint64_t asked, begun, finished; /* tickets of those who wait */
+    pkv_error error;                 /* of the latest attempt; status PKV_OK if it succeeded */
+    double retry_at, retry_seconds;
+    bool at_work;
+    /* figures */
+    uint64_t published, failures;
+    double seconds;
+    char last_failure[256];
+} snapshot_desk;
+
+struct pkv {
+    pkv *next; /* in the registry */
+    uint64_t device, inode;
+    unsigned references;
+    bool busy; /* being opened or closed: wait */
+    unsigned fork_generation;
+
+    pkv_config config; /* what is in effect: nothing left at its default */
+    memory memory;
+    disk disk;
+    snapshot_desk desk;
+    event_ring events;
+    atomic_uint_fast64_t writes; /* counted where snapshot_interval wants it */
+    restore_result restored;
+    double restore_seconds;
+};
+
+/* PKV_CLOSED or PKV_FORKED where the store must not be touched. */
+static inline pkv_status store_usable(const pkv *store) {
+    if (!store) return fail(PKV_CLOSED, NULL, NO_OFFSET, 0, "the store is closed");
+    if (store->fork_generation == os_fork_generation()) return PKV_OK;
+    return fail(PKV_FORKED, NULL, NO_OFFSET, 0,
+                "this store was opened before fork, by the parent process; open it anew");
+}
+
+/* store.c, the steps of closing. Marks the store as being closed, if there is one reference left.
+ */
+bool store_begin_close(pkv *store);
+pkv_status store_stop(pkv *store); /* ends thread and disk; the memory stays */
+void store_unlist(pkv *store);     /* lets opens of the same folder go on */
+void store_free(pkv *store);
+
+/* background.c */
+pkv_status background_start(pkv *store);
+void background_stop(pkv *store); /* finishes the snapshot that is running or due */
+void background_count_write(pkv *store);
+void background_log_grown(void *store);
+int events_init(event_ring *ring);
+void events_add(event_ring *ring, const pkv_event *event);
+
+#include "os/visibility_end.h"
+#endif
