@@ -100,10 +100,10 @@ static pkv_status put_in_force(const os_folder *folder) {
     }
     error = os_folder_sync(folder);
     if (!error) return PKV_OK;
-    return fail_os(MANIFEST_NAME, NO_OFFSET, error,
-                   "%s is replaced, but the folder cannot be flushed: a power loss may bring the "
-                   "old one back",
-                   MANIFEST_NAME);
+    return fail(PKV_READ_ONLY, MANIFEST_NAME, NO_OFFSET, error,
+                "%s is replaced, but the folder cannot be flushed: a power loss may bring the old "
+                "one back",
+                MANIFEST_NAME);
 }
 
 pkv_status manifest_write(const os_folder *folder, const manifest *in) {

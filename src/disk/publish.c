@@ -16,6 +16,9 @@
  * unfinished: the previous one and all logs since are in force, and the next attempt starts at the
  * waiting of step 2, with the same s and w; replaying w makes a later walk just as exact.
  *
+ * Where replacing the manifest leaves it in doubt which one is in force, the log is broken: nothing
+ * that either names is touched, and a reopen finds out.
+ *
  * Step 1 lists the files while they are still empty and makes room afterwards: so a file that is
  * not listed is empty, and can be told from one that another program has written.
  */
@@ -35,6 +38,7 @@ static pkv_status replace_manifest(disk *d, pkv_status (*change)(manifest *m, co
     if (!status) status = change(&next, what);
     if (!status) status = manifest_write(&d->folder, &next);
     if (status) {
+        if (status == PKV_READ_ONLY) wal_break(d->log);
         manifest_release(&next);
         return status;
     }
@@ -74,7 +78,7 @@ static pkv_status rotate(disk *d) {
     if (status) return status;
     status = replace_manifest(d, list_log, &w);
     if (status) {
-        wal_remove_files(&d->folder, w.ordinal, w.shard_count);
+        if (status != PKV_READ_ONLY) wal_remove_files(&d->folder, w.ordinal, w.shard_count);
         return status;
     }
     status = wal_prepare(d->log, w.ordinal);
@@ -147,12 +151,12 @@ static pkv_status write_and_publish(disk *d, const disk_snapshot_plan *plan,
     if (!status) status = wal_sync(d->log);
     if (!status) status = snapshot_check(&d->folder, snapshot, plan->threads);
     if (!status) status = publish(d, snapshot, plan->keep_backups);
-    if (status) {
+    if (status && status != PKV_READ_ONLY) {
         pkv_error error = *pkv_error_detail();
         snapshot_remove_pending(&d->folder, snapshot); /* room, should the disk be full */
         return fail_with(&error);
     }
-    return PKV_OK;
+    return status;
 }
 
 pkv_status disk_snapshot(disk *d, const disk_snapshot_plan *plan, disk_snapshot_result *result) {

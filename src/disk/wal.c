@@ -57,8 +57,7 @@ struct wal {
 
 /* ---- Breaking */
 
-/* Makes this thread's last error the one that broke the log, unless it is broken already. */
-static void break_log(wal *log) {
+void wal_break(wal *log) {
     os_lock(&log->error_lock);
     if (!atomic_load_explicit(&log->broken, memory_order_relaxed)) {
         log->error = *pkv_error_detail();
@@ -156,7 +155,7 @@ pkv_status wal_append(wal *log, uint32_t shard, record *entry, uint64_t *positio
             wake = true;
         }
     }
-    if (broken) break_log(log);
+    if (broken) wal_break(log);
     os_unlock(&s->append);
     if (wake) wake_keeper(log);
     return status;
@@ -182,7 +181,7 @@ static pkv_status flush_files(wal *log, wal_shard *s, flush_target *target) {
     if (target->retired && !status) status = log_file_sync(target->retired);
     if (!status) status = log_file_sync(target->file);
     atomic_fetch_add_explicit(&log->flushes, 1, memory_order_relaxed);
-    if (status) break_log(log);
+    if (status) wal_break(log);
     return status;
 }
 
@@ -309,7 +308,7 @@ static pkv_status retire_shard(wal *log, wal_shard *s) {
     pkv_status status = log_file_seal(old);
     if (!status) {
         status = log_file_sync(old);
-        if (status) break_log(log);
+        if (status) wal_break(log);
     }
     if (status) {
         end_flushing(s, 0);
@@ -471,7 +470,7 @@ static pkv_status make_log(const os_folder *folder, const wal_options *options, 
 
 pkv_status wal_open(const os_folder *folder, const wal_options *options, uint64_t ordinal,
                     const uint64_t *tails, wal **out) {
-    wal *log;
+    wal *log = NULL;
     pkv_status status = make_log(folder, options, &log);
     if (status) return status;
     for (uint32_t i = 0; i < options->shard_count && !status; i++) {
@@ -498,7 +497,7 @@ pkv_status wal_open(const os_folder *folder, const wal_options *options, uint64_
 static pkv_status close_shard(wal *log, wal_shard *s, uint64_t *size) {
     pkv_status status = log_file_seal(s->file);
     if (!status) status = log_file_sync(s->file);
-    if (status) break_log(log);
+    if (status) wal_break(log);
     *size = s->file->tail;
     return status;
 }
