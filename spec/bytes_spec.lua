@@ -69,6 +69,17 @@ describe("the hash", function()
         end)
     end)
 
+    it("tells keys of equal bytes apart by their length", function()
+        for _, byte in ipairs { "\0", "a", "\xff" } do
+            local seen = {}
+            for size = byte == "\0" and 0 or 1, 200 do
+                local hash = internals.hash(byte:rep(size), 42)
+                assert.is_nil(seen[hash])
+                seen[hash] = true
+            end
+        end
+    end)
+
     it("changes half of its bits when one bit of the key changes", function()
         random.rounds(1, function(seed)
             for _, size in ipairs { 1, 4, 8, 12, 16, 17, 33, 64, 65, 130 } do

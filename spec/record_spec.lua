@@ -162,6 +162,13 @@ describe("a record", function()
         assert.same({ "bad", 0 }, { decode_foreign(varint(limit + 1)) })
     end)
 
+    it("with a key over the limit is bad", function()
+        local key = ("k"):rep(16 << 20)
+        assert.equal("ok", (decode(encode { key = key, value = "v" })))
+        assert.equal("bad", (decode(encode { key = key .. "k", value = "v" })))
+        assert.equal("bad", (decode_foreign(encode { key = key .. "k", value = "v" })))
+    end)
+
     it("is bad where a length inside goes beyond its end", function()
         for _, number in ipairs { 1, 2, 5, 99 } do
             for _, length in ipairs { 4, 100, 1 << 31, 1 << 32, 1 << 62, math.maxinteger, -1 } do
