@@ -38,11 +38,9 @@ typedef struct manifest {
 /* Reads the folder's manifest; *found says whether there is one. PKV_CORRUPT where it does not
  * hold together, PKV_USAGE where a newer version of the library wrote it. */
 pkv_status manifest_read(const os_folder *folder, manifest *out, bool *found);
-/* After a failure the old manifest is in force, but for one case that cannot be told apart by its
- * status: the rename was done and only the folder's flush failed. So whoever gets an error keeps
- * the files of both. PKV_USAGE for what manifest_read would refuse. */
 /* On an error the old manifest is in force, but for PKV_READ_ONLY: then it is in doubt which one
- * is, and no file that either names may be touched any more. */
+ * is, and no file that either names may be touched any more. PKV_USAGE for what manifest_read would
+ * refuse. */
 pkv_status manifest_write(const os_folder *folder, const manifest *in);
 void manifest_release(manifest *m); /* safe on a zeroed one */
 
