@@ -1,0 +1,245 @@
+#include "memory.h"
+#include <string.h>
+#include "../bytes/hash.h"
+#include "../bytes/limits.h"
+#include "../os/error.h"
+#include "block.h"
+#include "shard.h"
+
+#define NO_SLOT UINT32_MAX
+
+/* ---- Life */
+
+static bool locks_create(shard *s) {
+    if (os_mutex_init(&s->writer) != 0) return false;
+    if (os_rwlock_init(&s->lock) == 0) return true;
+    os_mutex_destroy(&s->writer);
+    return false;
+}
+
+static void locks_destroy(shard *s) {
+    os_rwlock_destroy(&s->lock);
+    os_mutex_destroy(&s->writer);
+}
+
+/* In a span that is all reserved. */
+static bool shard_create(const memory *m, uint32_t index) {
+    uint8_t *base = region_span(&m->region, index);
+    size_t page = os_page_size();
+    size_t head = (sizeof(shard) + page - 1) / page * page;
+    if (os_commit(base, head) != 0) return false;
+
+    shard *s = (shard *)(void *)base;
+    s->fixed_keys = s->arena.fixed_keys = m->fixed_keys;
+    s->seed = m->seed;
+    if (!space_create(&s->arena.space, head, m->region.span)) return false;
+    return table_create(s) && locks_create(s);
+}
+
+pkv_status memory_create(memory *m, uint32_t shard_count, bool fixed_keys, uint64_t seed) {
+    *m = (memory){.fixed_keys = fixed_keys, .seed = seed};
+    pkv_status status = region_create(&m->region, shard_count);
+    if (status != PKV_OK) return status;
+    while (((uint32_t)1 << m->shard_bits) < shard_count) m->shard_bits++;
+
+    /* shard_count counts those that exist, so that a failure destroys just these */
+    while (m->shard_count < shard_count) {
+        if (!shard_create(m, m->shard_count)) {
+            memory_destroy(m, true);
+            return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "out of memory for %u memory shards",
+                        (unsigned)shard_count);
+        }
+        m->shard_count++;
+    }
+    return PKV_OK;
+}
+
+void memory_destroy(memory *m, bool locks) {
+    for (uint32_t i = 0; locks && i < m->shard_count; i++) locks_destroy(shard_of(m, i));
+    region_destroy(&m->region);
+    *m = (memory){0};
+}
+
+void memory_clear(memory *m, uint32_t index) {
+    shard *s = shard_of(m, index);
+    os_lock(&s->writer);
+    os_lock_exclusive(&s->lock);
+    arena_clear(&s->arena);
+    space_clear(&s->arena.space);
+    s->upkeep = (upkeep){0};
+    counter_set(&s->entries, 0);
+    counter_set(&s->key_bytes, 0);
+    counter_set(&s->value_bytes, 0);
+    (void)table_create(s); /* needs one chunk, and one was committed at the start */
+    os_rw_unlock(&s->lock);
+    os_unlock(&s->writer);
+}
+
+/* ---- Keys */
+
+memory_key memory_key_of(const memory *m, pkv_bytes key) {
+    uint64_t hash = hash_bytes(key.data, key.size, m->seed);
+    uint32_t index = m->shard_bits == 0 ? 0 : (uint32_t)(hash >> (64 - m->shard_bits));
+    return (memory_key){.bytes = key, .hash = hash, .shard = index};
+}
+
+static table_key table_key_of(const memory_key *key) {
+    return (table_key){.data = key->bytes.data, .size = key->bytes.size, .hash = key->hash};
+}
+
+/* ---- Changing */
+
+void memory_begin(memory *m, uint32_t index) {
+    os_lock(&shard_of(m, index)->writer);
+}
+
+void memory_end(memory *m, uint32_t index) {
+    os_unlock(&shard_of(m, index)->writer);
+}
+
+static void give_block(shard *s, uint32_t offset) {
+    arena_give(&s->arena, offset, block_bytes_of(shard_at(s, offset), s->fixed_keys));
+}
+
+static pkv_status too_large(const char *what, size_t size) {
+    return fail(PKV_TOO_LARGE, NULL, NO_OFFSET, 0, "a %s of %zu bytes is over the limit", what,
+                size);
+}
+
+pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value, pkv_type type,
+                              memory_change *change) {
+    if (key->bytes.size > PKV_KEY_MAX) return too_large("key", key->bytes.size);
+    if (value.size > PKV_VALUE_MAX) return too_large("value", value.size);
+
+    shard *s = shard_of(m, key->shard);
+    table_key wanted = table_key_of(key);
+    size_t bytes = block_bytes(s->fixed_keys, key->bytes.size, value.size);
+    place at;
+    bool found = table_find(s, &wanted, &at);
+    uint32_t offset = arena_take(&s->arena, bytes);
+    if (offset != 0 && !found && !table_prepare_insert(s, at.line)) {
+        arena_give(&s->arena, offset, bytes);
+        offset = 0;
+    }
+    if (offset == 0) {
+        return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "out of memory for an entry of %zu bytes",
+                    bytes);
+    }
+    block_write(shard_at(s, offset), s->fixed_keys, key->bytes, value, type);
+
+    slot entry = table_slot_for(s, &wanted, offset);
+    *change = (memory_change){.shard = key->shard,
+                              .hash = key->hash,
+                              .block = offset,
+                              .old = at.offset,
+                              .bucket = at.line,
+                              .slot = found ? at.index : NO_SLOT,
+                              .key = entry.key};
+    return PKV_OK;
+}
+
+pkv_status memory_prepare_unset(memory *m, const memory_key *key, memory_change *change) {
+    shard *s = shard_of(m, key->shard);
+    table_key wanted = table_key_of(key);
+    place at;
+    if (!table_find(s, &wanted, &at)) return PKV_NOT_FOUND;
+    *change = (memory_change){.shard = key->shard,
+                              .hash = key->hash,
+                              .old = at.offset,
+                              .bucket = at.line,
+                              .slot = at.index};
+    return PKV_OK;
+}
+
+void memory_abandon(memory *m, memory_change *change) {
+    shard *s = shard_of(m, change->shard);
+    table_abandon_insert(s);
+    if (change->block != 0) give_block(s, change->block);
+}
+
+static void count_block(shard *s, uint32_t offset, bool gone) {
+    block b = block_read(shard_at(s, offset), s->fixed_keys);
+    uint64_t keys = s->fixed_keys ? 8 : b.key_size;
+    if (gone) {
+        counter_subtract(&s->entries, 1);
+        counter_subtract(&s->key_bytes, keys);
+        counter_subtract(&s->value_bytes, b.value_size);
+    } else {
+        counter_add(&s->entries, 1);
+        counter_add(&s->key_bytes, keys);
+        counter_add(&s->value_bytes, b.value_size);
+    }
+}
+
+/* Makes the change visible. The exclusive lock is held. */
+static void publish(shard *s, const memory_change *change) {
+    place at = {.line = change->bucket, .index = change->slot, .offset = change->old};
+    if (change->block == 0) {
+        table_remove(s, &at);
+    } else if (change->slot != NO_SLOT) {
+        table_replace(s, &at, change->block);
+    } else {
+        table_key key = {.data = &change->key, .size = sizeof change->key, .hash = change->hash};
+        slot entry = table_slot_for(s, &key, change->block);
+        table_insert(s, change->bucket, &entry);
+    }
+}
+
+void memory_apply(memory *m, memory_change *change) {
+    shard *s = shard_of(m, change->shard);
+    os_lock_exclusive(&s->lock);
+    publish(s, change);
+    os_rw_unlock(&s->lock);
+
+    if (change->block != 0) count_block(s, change->block, false);
+    if (change->old != 0) {
+        count_block(s, change->old, true);
+        give_block(s, change->old);
+    }
+    table_balance(s);
+    upkeep_step(s);
+}
+
+/* ---- Reading */
+
+pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity, size_t *size,
+                      pkv_type *type) {
+    const shard *s = shard_of(m, key->shard);
+    os_rwlock *lock = &shard_of(m, key->shard)->lock;
+    table_key wanted = table_key_of(key);
+    place at;
+    os_lock_shared(lock);
+    if (!table_find(s, &wanted, &at)) {
+        os_rw_unlock(lock);
+        return PKV_NOT_FOUND;
+    }
+    block b = block_read(shard_at(s, at.offset), s->fixed_keys);
+    size_t copied = b.value_size < capacity ? b.value_size : capacity;
+    if (copied > 0) memcpy(buffer, b.value, copied);
+    os_rw_unlock(lock);
+    *size = b.value_size;
+    if (type != NULL) *type = b.type;
+    return PKV_OK;
+}
+
+static uint64_t pages(uint64_t bytes) {
+    return (bytes + PAGE_COUNTED - 1) / PAGE_COUNTED * PAGE_COUNTED;
+}
+
+void memory_count(memory *m, uint32_t index, memory_stats *stats) {
+    shard *s = shard_of(m, index);
+    os_lock_shared(&s->lock);
+    uint64_t buckets = s->table.buckets;
+    os_rw_unlock(&s->lock);
+
+    uint64_t chunk_bytes = counter_get(&s->arena.used_bytes);
+    uint64_t live = counter_get(&s->arena.live_bytes);
+    uint64_t head = pages(sizeof(shard)) + pages(buckets / LINES_PER_CHUNK * sizeof(uint32_t) + 1) +
+                    pages(chunk_bytes / CHUNK_BYTES * sizeof(chunk_info) + 1);
+    stats->entries += counter_get(&s->entries);
+    stats->key_bytes += counter_get(&s->key_bytes);
+    stats->value_bytes += counter_get(&s->value_bytes);
+    stats->used_bytes += head + pages(buckets * LINE_BYTES) + pages(chunk_bytes) +
+                         counter_get(&s->arena.large_bytes);
+    stats->free_bytes += chunk_bytes > live ? chunk_bytes - live : 0;
+}

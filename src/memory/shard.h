@@ -1,0 +1,47 @@
+/* shard.h - the head of a shard's span: all of its state that is shared.
+ *
+ * Lies at the start of the span, the arena's space first, so that its address is the span's. Holds
+ * offsets and counters, no pointer. Nothing of it belongs to one process: a span is complete
+ * without the `memory` it is reached by.
+ *
+ * Who may touch what:
+ *     under the writer lock             arena, upkeep, and blocks that no slot points to
+ *     under both, exclusively           table, buckets, nodes, blocks that a slot points to
+ *     to read under the table lock      the latter; also under the writer lock, who alone changes
+ *     at any time                       the counters
+ */
+#ifndef PKV_SHARD_H
+#define PKV_SHARD_H
+
+#include <stdalign.h>
+#include "../os/os.h"
+#include "arena.h"
+#include "memory.h"
+#include "table.h"
+#include "upkeep.h"
+#include "../os/visibility.h"
+
+#define CACHE_LINE 64
+
+typedef struct shard {
+    arena arena;
+    upkeep upkeep;
+    alignas(CACHE_LINE) table table;
+    bool fixed_keys;
+    uint64_t seed;
+    alignas(CACHE_LINE) os_mutex writer;
+    alignas(CACHE_LINE) os_rwlock lock;
+    alignas(CACHE_LINE) counter entries;
+    counter key_bytes, value_bytes;
+} shard;
+
+static inline shard *shard_of(const memory *m, uint32_t index) {
+    return (shard *)(void *)region_span(&m->region, index);
+}
+
+static inline uint8_t *shard_at(const shard *s, uint32_t granule) {
+    return arena_at(&s->arena, granule);
+}
+
+#include "../os/visibility_end.h"
+#endif

@@ -1,0 +1,112 @@
+/* space.h - the span of a shard as runs of chunks: taken from the system and given back.
+ *
+ *     0          directory   table        first                       top            limit
+ *     ├──────────┬───────────┬────────────┬──────┬──────┬─────┬──────┬──────────────┤
+ *     │ shard    │ index     │ chunk_info │ chunk│ chunk│ ... │ chunk│ reserved     │
+ *     │ (head)   │ directory │ per chunk  │      │      │     │      │              │
+ *     └──────────┴───────────┴────────────┴──────┴──────┴─────┴──────┴──────────────┘
+ *
+ * Chunks are numbered from the span's start, so that a byte's chunk is its offset / CHUNK_BYTES;
+ * number 0 lies in the head and stands for "none". The head, and each of the three areas behind it,
+ * is committed as far as it was ever needed; what a chunk held is discarded when it is given back.
+ *
+ * Free chunks below `top` form runs, kept in lists by the power of two of their length, in the
+ * manner of Knuth's boundary tags (TAOCP 1, 2.5): the first and last chunk_info of a run hold its
+ * length, so that neighbours are joined in constant time.
+ *
+ * Invariants: no two free runs touch; no free run touches `top`; bit i of run_bits is set exactly
+ * where runs[i] is not 0; every chunk below `top` is of the kind that its chunk_info says.
+ *
+ * The struct lies at the very start of its span: its address is the span's.
+ */
+#ifndef PKV_SPACE_H
+#define PKV_SPACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "../bytes/limits.h"
+#include "../os/visibility.h"
+
+/* Bytes are addressed by the number of their granule, 32 bits wide. */
+#define GRANULE        4u
+#define CHUNK_GRANULES (CHUNK_BYTES / GRANULE)
+/* What memory is counted in: an untouched page costs nothing. */
+#define PAGE_COUNTED 4096u
+#define RUN_CLASSES  32u
+
+typedef enum chunk_kind {
+    CHUNK_FREE = 1,
+    CHUNK_BLOCKS, /* of an arena */
+    CHUNK_LARGE,  /* one of a run that holds one large block */
+    CHUNK_INDEX   /* of a table: lines */
+} chunk_kind;
+
+/* Whether a chunk of blocks is being evacuated. */
+typedef enum chunk_leaving {
+    CHUNK_STAYS = 0,
+    CHUNK_LEAVING, /* its free blocks are being taken out of their lists */
+    CHUNK_UNLISTED /* none is in a list: nothing new is placed here */
+} chunk_leaving;
+
+typedef struct chunk_info {
+    uint32_t size; /* blocks: live bytes; first or last of a free or large run: its length */
+    uint32_t next, previous; /* first of a free run: neighbours in the list; 0 ends it */
+    uint8_t kind;
+    uint8_t leaving; /* blocks: a chunk_leaving */
+    uint16_t unused;
+} chunk_info;
+
+/* A part of the span that is committed from its start on. Byte offsets, multiples of a page. */
+typedef struct area {
+    uint64_t start, committed, limit;
+} area;
+
+typedef struct space {
+    area directory, table, chunks;
+    uint32_t first, top;
+    uint32_t run_bits;
+    uint32_t runs[RUN_CLASSES];
+} space;
+
+/* Lays out a span whose first `head` bytes are committed and zero. False if it is too small. */
+bool space_create(space *s, uint64_t head, uint64_t span);
+/* Gives all chunks back. */
+void space_clear(space *s);
+
+/* The first of `count` chunks in a row, of unknown content; 0 if there is no memory. The caller
+ * sets the kind. */
+uint32_t space_take(space *s, uint32_t count);
+/* Gives them back, and their memory to the system. */
+void space_give(space *s, uint32_t chunk, uint32_t count);
+void space_mark(space *s, uint32_t chunk, uint32_t count, chunk_kind kind);
+
+/* Makes the first `count` entries of the index directory usable. */
+bool space_grow_directory(space *s, uint32_t count);
+
+static inline uint8_t *space_at(const space *s, uint32_t granule) {
+    return (uint8_t *)(uintptr_t)s + (size_t)granule * GRANULE;
+}
+
+static inline uint32_t *space_words(const space *s, uint32_t granule) {
+    return (uint32_t *)(void *)space_at(s, granule);
+}
+
+static inline chunk_info *space_info(const space *s, uint32_t chunk) {
+    uint8_t *infos = (uint8_t *)(uintptr_t)s + s->table.start;
+    return (chunk_info *)(void *)infos + chunk;
+}
+
+static inline uint32_t *space_directory(const space *s) {
+    return (uint32_t *)(void *)((uint8_t *)(uintptr_t)s + s->directory.start);
+}
+
+static inline uint32_t chunk_of(uint32_t granule) {
+    return granule / CHUNK_GRANULES;
+}
+static inline uint32_t chunk_start(uint32_t chunk) {
+    return chunk * CHUNK_GRANULES;
+}
+
+#include "../os/visibility_end.h"
+#endif

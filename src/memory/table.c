@@ -1,0 +1,437 @@
+#include "table.h"
+#include <string.h>
+#include "../bytes/hash.h"
+#include "../bytes/varint.h"
+#include "block.h"
+#include "shard.h"
+
+/* Entries per bucket beyond which a bucket is split. Index bytes per entry, and lines and nodes
+ * touched to find one, over a doubling of the table:
+ *     variable    10: 7.4, 1.12     12: 6.9, 1.21     14: 6.6, 1.34     (5.3 would be full)
+ *     fixed        5: 16.8, 1.33     6: 16.0, 1.50     7: 15.6, 1.69     (12.8 would be full) */
+#define LOAD       12u
+#define LOAD_FIXED 6u
+/* Buckets are merged below this part of it. */
+#define MERGE_PART 2u
+/* Nodes that joining a full line to a chain can ask for. */
+#define MERGE_NODES 3u
+
+#define TAG_SHIFT 40
+
+static uint8_t tag_of(uint64_t hash) {
+    uint8_t tag = (uint8_t)(hash >> TAG_SHIFT);
+    return tag == 0 ? 1 : tag;
+}
+
+/* ---- Buckets, lines, nodes */
+
+static void set_buckets(table *t, uint32_t buckets) {
+    t->buckets = buckets;
+    t->mask = ((uint32_t)2 << (31u - (unsigned)__builtin_clz(buckets))) - 1;
+}
+
+uint32_t table_bucket(const table *t, uint64_t hash) {
+    uint32_t bucket = (uint32_t)hash & t->mask;
+    return bucket < t->buckets ? bucket : bucket & t->mask >> 1;
+}
+
+unsigned table_bucket_bits(const table *t, uint32_t bucket) {
+    uint32_t half = (t->mask >> 1) + 1; /* 2^k */
+    unsigned k = (unsigned)__builtin_ctz(half);
+    return bucket >= half || bucket + half < t->buckets ? k + 1 : k;
+}
+
+uint32_t table_line(const shard *s, uint32_t bucket) {
+    uint32_t chunk = space_directory(&s->arena.space)[bucket / LINES_PER_CHUNK];
+    return chunk_start(chunk) + bucket % LINES_PER_CHUNK * (LINE_BYTES / GRANULE);
+}
+
+slots table_line_slots(const shard *s, uint32_t line) {
+    uint8_t *at = shard_at(s, line);
+    if (s->fixed_keys) {
+        uint32_t *offsets = (uint32_t *)(void *)(at + 8 * LINE_SLOTS_FIXED);
+        return (slots){.keys = at,
+                       .offsets = offsets,
+                       .link = offsets + LINE_SLOTS_FIXED,
+                       .capacity = LINE_SLOTS_FIXED};
+    }
+    uint32_t *link = (uint32_t *)(void *)(at + LINE_SLOTS);
+    return (slots){.tags = at, .offsets = link + 1, .link = link, .capacity = LINE_SLOTS};
+}
+
+slots table_node_slots(const shard *s, uint32_t node) {
+    uint8_t *at = shard_at(s, node);
+    uint32_t *link = (uint32_t *)(void *)(at + 8);
+    if (!s->fixed_keys) {
+        return (slots){.tags = at + 1, .offsets = link + 1, .link = link, .capacity = NODE_SLOTS};
+    }
+    link = (uint32_t *)(void *)(at + 4);
+    return (slots){.keys = at + 8,
+                   .offsets = (uint32_t *)(void *)(at + 8 + 8 * NODE_SLOTS_FIXED),
+                   .link = link,
+                   .capacity = NODE_SLOTS_FIXED};
+}
+
+static uint32_t *node_link(const shard *s, uint32_t node) {
+    return table_node_slots(s, node).link;
+}
+
+/* An empty node, or 0. */
+static uint32_t node_take(shard *s) {
+    uint32_t node = arena_take(&s->arena, NODE_BYTES);
+    if (node == 0) return 0;
+    memset(shard_at(s, node), 0, NODE_BYTES);
+    *shard_at(s, node) = BLOCK_NODE;
+    return node;
+}
+
+static void node_give(shard *s, uint32_t node) {
+    arena_give(&s->arena, node, NODE_BYTES);
+}
+
+/* Nodes in a row, linked. */
+static void nodes_give(shard *s, uint32_t node) {
+    while (node != 0) {
+        uint32_t next = *node_link(s, node);
+        node_give(s, node);
+        node = next;
+    }
+}
+
+bool table_create(shard *s) {
+    space *sp = &s->arena.space;
+    uint32_t chunk = space_take(sp, 1);
+    if (chunk == 0) return false;
+    if (!space_grow_directory(sp, 1)) {
+        space_give(sp, chunk, 1);
+        return false;
+    }
+    space_mark(sp, chunk, 1, CHUNK_INDEX);
+    space_directory(sp)[0] = chunk;
+    s->table.spare = 0;
+    set_buckets(&s->table, 1);
+    memset(shard_at(s, table_line(s, 0)), 0, LINE_BYTES);
+    return true;
+}
+
+/* ---- Slots */
+
+slot table_slot(const slots *at, unsigned index) {
+    slot entry = {.offset = at->offsets[index]};
+    if (at->keys != NULL) {
+        memcpy(&entry.key, at->keys + 8 * index, sizeof entry.key);
+    } else {
+        entry.tag = at->tags[index];
+    }
+    return entry;
+}
+
+static void slot_write(slots *at, unsigned index, const slot *entry) {
+    at->offsets[index] = entry->offset;
+    if (at->keys != NULL) {
+        memcpy(at->keys + 8 * index, &entry->key, sizeof entry->key);
+    } else {
+        at->tags[index] = entry->tag;
+    }
+}
+
+slot table_slot_for(const shard *s, const table_key *key, uint32_t offset) {
+    slot entry = {.offset = offset};
+    if (s->fixed_keys) {
+        memcpy(&entry.key, key->data, sizeof entry.key);
+    } else {
+        entry.tag = tag_of(key->hash);
+    }
+    return entry;
+}
+
+uint64_t table_slot_hash(const shard *s, const slot *entry) {
+    if (s->fixed_keys) return hash_bytes(&entry->key, sizeof entry->key, s->seed);
+    block b = block_read(shard_at(s, entry->offset), false);
+    return hash_bytes(b.key, b.key_size, s->seed);
+}
+
+/* Number of slots in use. */
+static unsigned slots_filled(const slots *at) {
+    unsigned filled = 0;
+    while (filled < at->capacity && at->offsets[filled] != 0) filled++;
+    return filled;
+}
+
+/* ---- Finding */
+
+/* The top bit of each byte of `word` that equals `tag` (SWAR: Lamport 1975; Mycroft's test in its
+ * exact form). */
+static uint64_t bytes_equal(uint64_t word, uint8_t tag) {
+    const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f);
+    uint64_t x = word ^ (UINT64_C(0x0101010101010101) * tag);
+    return ~(((x & low) + low) | x | low);
+}
+
+static bool key_equals(const shard *s, uint32_t offset, const table_key *key) {
+    block b = block_read(shard_at(s, offset), false);
+    return b.key_size == key->size && (key->size == 0 || memcmp(b.key, key->data, key->size) == 0);
+}
+
+/* The slot of the key in this line or node, its capacity if there is none. */
+static unsigned find_variable(const shard *s, const slots *at, const table_key *key) {
+    uint8_t tag = tag_of(key->hash);
+    for (unsigned from = 0; from < at->capacity; from += 8) {
+        uint64_t equal = bytes_equal(load_u64(at->tags + from), tag);
+        unsigned left = at->capacity - from;
+        if (left < 8) equal &= ((uint64_t)1 << 8 * left) - 1; /* the bytes behind are no tags */
+        for (; equal != 0; equal &= equal - 1) {
+            unsigned index = from + (unsigned)__builtin_ctzll(equal) / 8;
+            if (key_equals(s, at->offsets[index], key)) return index;
+        }
+    }
+    return at->capacity;
+}
+
+static unsigned find_fixed(const slots *at, const table_key *key) {
+    unsigned index = 0;
+    while (index < at->capacity) {
+        if (memcmp(at->keys + 8 * index, key->data, 8) == 0 && at->offsets[index] != 0) break;
+        index++;
+    }
+    return index;
+}
+
+bool table_find(const shard *s, const table_key *key, place *at) {
+    *at = (place){.line = table_line(s, table_bucket(&s->table, key->hash))};
+    slots here = table_line_slots(s, at->line);
+    for (;;) {
+        unsigned index = s->fixed_keys ? find_fixed(&here, key) : find_variable(s, &here, key);
+        at->index += index;
+        if (index < here.capacity) {
+            at->offset = here.offsets[index];
+            return true;
+        }
+        if (*here.link == 0) return false;
+        here = table_node_slots(s, *here.link);
+    }
+}
+
+/* ---- Changing a chain */
+
+/* The line or node that holds the slot at *index of a chain; makes *index one of its own. */
+static slots chain_seek(const shard *s, uint32_t line, uint32_t *index) {
+    slots at = table_line_slots(s, line);
+    while (*index >= at.capacity) {
+        *index -= at.capacity;
+        at = table_node_slots(s, *at.link);
+    }
+    return at;
+}
+
+static slots chain_last(const shard *s, uint32_t line) {
+    slots at = table_line_slots(s, line);
+    while (*at.link != 0) at = table_node_slots(s, *at.link);
+    return at;
+}
+
+bool table_prepare_insert(shard *s, uint32_t line) {
+    slots last = chain_last(s, line);
+    if (slots_filled(&last) < last.capacity) return true;
+    s->table.spare = node_take(s);
+    return s->table.spare != 0;
+}
+
+void table_abandon_insert(shard *s) {
+    if (s->table.spare != 0) node_give(s, s->table.spare);
+    s->table.spare = 0;
+}
+
+void table_insert(shard *s, uint32_t line, const slot *entry) {
+    slots last = chain_last(s, line);
+    unsigned index = slots_filled(&last);
+    if (index == last.capacity) {
+        *last.link = s->table.spare;
+        last = table_node_slots(s, s->table.spare);
+        s->table.spare = 0;
+        index = 0;
+    }
+    slot_write(&last, index, entry);
+}
+
+void table_replace(shard *s, const place *at, uint32_t offset) {
+    uint32_t index = at->index;
+    slots here = chain_seek(s, at->line, &index);
+    here.offsets[index] = offset;
+}
+
+/* The chain's last slot fills the hole. */
+void table_remove(shard *s, const place *at) {
+    uint32_t index = at->index;
+    slots hole = chain_seek(s, at->line, &index);
+
+    uint32_t *link = NULL;
+    slots last = table_line_slots(s, at->line);
+    while (*last.link != 0) {
+        link = last.link;
+        last = table_node_slots(s, *link);
+    }
+    unsigned end = slots_filled(&last) - 1;
+    slot moved = table_slot(&last, end);
+    slot_write(&hole, index, &moved);
+    slot_write(&last, end, &(slot){0});
+    if (end == 0 && link != NULL) {
+        uint32_t node = *link;
+        *link = 0;
+        node_give(s, node);
+    }
+}
+
+/* ---- Splitting and merging: chains are poured out, slot by slot, into one or two new ones. */
+
+typedef struct pouring {
+    shard *s;
+    slots ends[2]; /* where each new chain ends */
+    unsigned filled[2];
+    uint64_t bit;   /* of the hash: chooses the chain; 0: the first */
+    uint32_t nodes; /* emptied, to be used again; linked */
+} pouring;
+
+static void pour_begin(pouring *p, unsigned chain, uint32_t line) {
+    p->ends[chain] = table_line_slots(p->s, line);
+    p->filled[chain] = 0;
+}
+
+static void pour_slot(pouring *p, const slot *entry) {
+    unsigned chain = p->bit != 0 && (table_slot_hash(p->s, entry) & p->bit) != 0;
+    slots *end = &p->ends[chain];
+    if (p->filled[chain] == end->capacity) {
+        uint32_t node = p->nodes;
+        p->nodes = *node_link(p->s, node);
+        *node_link(p->s, node) = 0;
+        *end->link = node;
+        *end = table_node_slots(p->s, node);
+        p->filled[chain] = 0;
+    }
+    slot_write(end, p->filled[chain]++, entry);
+}
+
+/* Empties a line or node first, since it may be where its slots are poured to. */
+static void pour_slots(pouring *p, slots *from, uint32_t node) {
+    slot held[LINE_SLOTS];
+    unsigned count = slots_filled(from);
+    for (unsigned i = 0; i < count; i++) {
+        held[i] = table_slot(from, i);
+        slot_write(from, i, &(slot){0});
+    }
+    *from->link = 0;
+    if (node != 0) {
+        *from->link = p->nodes;
+        p->nodes = node;
+    }
+    for (unsigned i = 0; i < count; i++) pour_slot(p, &held[i]);
+}
+
+/* Never short of a node: what has been poured fills at most as many as have been emptied. (If both
+ * new chains have nodes, they hold two full lines, the old one held but one: that makes up for the
+ * slots that the last two nodes leave empty.) */
+static void pour_chain(pouring *p, uint32_t line) {
+    slots from = table_line_slots(p->s, line);
+    uint32_t next = *from.link;
+    pour_slots(p, &from, 0);
+    while (next != 0) {
+        uint32_t node = next;
+        from = table_node_slots(p->s, node);
+        next = *from.link;
+        pour_slots(p, &from, node);
+    }
+}
+
+/* A split hashes all keys of a bucket. An access that waits for no other costs a tenth of one
+ * that does. */
+static void prefetch_blocks(const shard *s, uint32_t line) {
+    slots at = table_line_slots(s, line);
+    for (;;) {
+        for (unsigned i = 0; i < at.capacity && at.offsets[i] != 0; i++) {
+            __builtin_prefetch(shard_at(s, at.offsets[i]));
+        }
+        if (*at.link == 0) return;
+        at = table_node_slots(s, *at.link);
+    }
+}
+
+/* The line of a bucket that is about to be; 0 if there is no memory. */
+static uint32_t line_take(shard *s, uint32_t bucket) {
+    space *sp = &s->arena.space;
+    if (bucket % LINES_PER_CHUNK == 0) {
+        uint32_t number = bucket / LINES_PER_CHUNK;
+        if (!space_grow_directory(sp, number + 1)) return 0;
+        uint32_t chunk = space_take(sp, 1);
+        if (chunk == 0) return 0;
+        space_mark(sp, chunk, 1, CHUNK_INDEX);
+        space_directory(sp)[number] = chunk;
+    }
+    uint32_t line = table_line(s, bucket);
+    memset(shard_at(s, line), 0, LINE_BYTES);
+    return line;
+}
+
+static void split(shard *s) {
+    table *t = &s->table;
+    uint32_t bucket = t->buckets;
+    if (bucket == TABLE_BUCKETS_MAX) return;
+    uint32_t source = table_line(s, bucket & t->mask >> 1);
+    if (!s->fixed_keys) prefetch_blocks(s, source);
+    uint32_t line = line_take(s, bucket);
+    if (line == 0) return;
+
+    os_lock_exclusive(&s->lock);
+    pouring p = {.s = s, .bit = (t->mask >> 1) + 1};
+    pour_begin(&p, 0, source);
+    pour_begin(&p, 1, line);
+    pour_chain(&p, source);
+    set_buckets(t, bucket + 1);
+    os_rw_unlock(&s->lock);
+    nodes_give(s, p.nodes);
+}
+
+static bool take_merge_nodes(shard *s, uint32_t *nodes) {
+    *nodes = 0;
+    for (unsigned i = 0; i < MERGE_NODES; i++) {
+        uint32_t node = node_take(s);
+        if (node == 0) {
+            nodes_give(s, *nodes);
+            return false;
+        }
+        *node_link(s, node) = *nodes;
+        *nodes = node;
+    }
+    return true;
+}
+
+static void merge(shard *s) {
+    table *t = &s->table;
+    uint32_t bucket = t->buckets - 1;
+    uint32_t into = bucket & ~((uint32_t)1 << (31u - (unsigned)__builtin_clz(bucket)));
+    pouring p = {.s = s};
+    if (!take_merge_nodes(s, &p.nodes)) return;
+
+    os_lock_exclusive(&s->lock);
+    pour_begin(&p, 0, table_line(s, into));
+    pour_chain(&p, table_line(s, into));
+    pour_chain(&p, table_line(s, bucket));
+    set_buckets(t, bucket);
+    os_rw_unlock(&s->lock);
+
+    nodes_give(s, p.nodes);
+    if (bucket % LINES_PER_CHUNK == 0) {
+        uint32_t chunk = space_directory(&s->arena.space)[bucket / LINES_PER_CHUNK];
+        space_give(&s->arena.space, chunk, 1);
+    }
+    upkeep_merged(s, into);
+}
+
+void table_balance(shard *s) {
+    uint64_t entries = counter_get(&s->entries);
+    uint64_t full = (uint64_t)s->table.buckets * (s->fixed_keys ? LOAD_FIXED : LOAD);
+    if (entries > full) {
+        split(s);
+    } else if (entries < full / MERGE_PART && s->table.buckets > 1) {
+        merge(s);
+    }
+}

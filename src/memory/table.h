@@ -1,0 +1,109 @@
+/* table.h - the hash index of a shard: linear hashing (Litwin 1980) over cache lines.
+ *
+ *     variable keys   line  tag x 12 │ link │ offset x 12             64 bytes
+ *                     node  0x0e, tag x 5, 0, 0 │ link │ offset x 5   32 bytes
+ *     fixed keys      line  key x 5 │ offset x 5 │ link               64 bytes
+ *                     node  0x0e, 0, 0, 0 │ link │ key x 2 │ offset x 2
+ *
+ * A bucket is a line, and a chain of nodes where that is full. A slot holds the granule of an
+ * entry's block, 0 in an empty one; beside it 8 bits of the key's hash, never 0, or the fixed key
+ * itself. Nodes are blocks of the arena: half a line each, because in linear hashing the buckets
+ * that wait to be split hold twice as much as the others, and whole lines behind them would stand
+ * half empty. Lines lie in chunks of their own, found through the directory by number.
+ *
+ * With 2^k <= buckets < 2^(k+1), a hash belongs to the bucket that its lowest k + 1 bits name, or
+ * k bits where there is no such bucket. One bucket is split or merged at a time:
+ *
+ *     hash    63 ... shard │ ... │ 47 .. tag .. 40 │ ... │ 31 ..... bucket 0
+ *
+ * Invariants: a chain is filled from its start, without a gap; no node is empty; a key is in the
+ * bucket of its hash, once.
+ */
+#ifndef PKV_TABLE_H
+#define PKV_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "../bytes/limits.h"
+#include "../os/visibility.h"
+
+typedef struct shard shard;
+
+#define LINE_BYTES        64u
+#define LINES_PER_CHUNK   (CHUNK_BYTES / LINE_BYTES)
+#define LINE_SLOTS        12u
+#define LINE_SLOTS_FIXED  5u
+#define NODE_SLOTS        5u
+#define NODE_SLOTS_FIXED  2u
+#define TABLE_BUCKETS_MAX ((uint32_t)1 << 31)
+
+typedef struct table {
+    uint32_t buckets; /* 1 at least */
+    uint32_t mask;    /* 2^(k+1) - 1 */
+    uint32_t spare;   /* a node for the insert that is being prepared; else 0 */
+} table;
+
+/* One line or node, in either key mode. */
+typedef struct slots {
+    uint8_t *tags;     /* variable keys, else NULL */
+    uint8_t *keys;     /* fixed keys, else NULL; 8 bytes each, not aligned */
+    uint32_t *offsets; /* granules of blocks */
+    uint32_t *link;    /* granule of the next node of the chain; 0 ends it */
+    unsigned capacity;
+} slots;
+
+/* What a slot holds. */
+typedef struct slot {
+    uint64_t key; /* fixed keys */
+    uint32_t offset;
+    uint8_t tag; /* variable keys */
+} slot;
+
+/* A key to look for. Fixed ones have 8 bytes. */
+typedef struct table_key {
+    const void *data;
+    size_t size;
+    uint64_t hash;
+} table_key;
+
+/* Where a key is: `index` counts along the chain, line first. */
+typedef struct place {
+    uint32_t line; /* granule of the bucket's line */
+    uint32_t index;
+    uint32_t offset;
+} place;
+
+/* Makes a table of one bucket. False if there is no memory. */
+bool table_create(shard *s);
+
+/* The number of the bucket of a hash, and how many of the hash's low bits all in it share. */
+uint32_t table_bucket(const table *t, uint64_t hash);
+unsigned table_bucket_bits(const table *t, uint32_t bucket);
+uint32_t table_line(const shard *s, uint32_t bucket);
+
+slots table_line_slots(const shard *s, uint32_t line);
+slots table_node_slots(const shard *s, uint32_t node);
+/* The slot at `index`; its offset is 0 where there is none. */
+slot table_slot(const slots *at, unsigned index);
+slot table_slot_for(const shard *s, const table_key *key, uint32_t offset);
+uint64_t table_slot_hash(const shard *s, const slot *entry);
+
+/* False where the key is not there; at->line is set all the same. */
+bool table_find(const shard *s, const table_key *key, place *at);
+
+/* Makes sure that an insert in this chain needs no memory, by a spare node. */
+bool table_prepare_insert(shard *s, uint32_t line);
+void table_abandon_insert(shard *s);
+
+/* These need the exclusive lock. */
+void table_insert(shard *s, uint32_t line, const slot *entry);
+void table_replace(shard *s, const place *at, uint32_t offset);
+void table_remove(shard *s, const place *at);
+
+/* Splits or merges one bucket if the load asks for it and there is memory. Takes the exclusive
+ * lock. */
+void table_balance(shard *s);
+
+#include "../os/visibility_end.h"
+#endif
