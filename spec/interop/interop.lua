@@ -30,11 +30,12 @@ end
 -- ---- What is written
 
 local function random_bytes(size)
-   local bytes = {}
-   for i = 1, size do
-      bytes[i] = string.char(math.random(0, 255))
+   local words = {}
+   for i = 1, math.min(size, 256) // 8 + 1 do
+      words[i] = string.pack("<i8", math.random(0))
    end
-   return table.concat(bytes)
+   local bytes = table.concat(words)
+   return bytes:rep(size // #bytes + 1):sub(1, size)
 end
 
 local function integer_key(name)
@@ -88,13 +89,13 @@ local function crate_write(name, folder, changes, interval)
    assert(pipe:close(), "the crate's program failed")
 end
 
-local function our_write(name, folder, changes, options)
+local function our_write(name, folder, changes, options, snapshot_after)
    options = options or {}
-   options.keys, options.values = name, "string"
+   options.keys = name
    local store <close> = assert(pkv.open(folder, options))
    for i, change in ipairs(changes) do
       store[change.key] = change.value
-      if i == options.snapshot_after then
+      if i == snapshot_after then
          assert(pkv.snapshot(store))
       end
    end
@@ -168,12 +169,12 @@ local function to_crate(name, root)
    local variants = {
       { title = "one log", options = {} },
       { title = "three logs", options = { wal_shards = 3 } },
-      { title = "a snapshot and logs", options = { wal_shards = 2, snapshot_after = 120 } },
+      { title = "a snapshot and logs", options = { wal_shards = 2 }, snapshot_after = 120 },
       { title = "a log by positioned writes", options = { wal_io = "pwrite" } },
    }
    for i, variant in ipairs(variants) do
       local entries, folder = {}, ("%s/ours-%d"):format(root, i)
-      our_write(name, folder, random_changes(name, 200, entries), variant.options)
+      our_write(name, folder, random_changes(name, 200, entries), variant.options, variant.snapshot_after)
       compare(("%s: %s of ours, read by the crate"):format(name, variant.title), crate_dump(name, folder),
          expected_dump(name, entries))
    end
