@@ -61,7 +61,7 @@ local function key_bytes(name, key)
    return string.pack("<i8", key):sub(1, width) .. ("\0"):rep(8 - width)
 end
 
-local SIZES = { 1, 2, 7, 100, 127, 128, 300, 5000, 20000 }
+local SIZES = { 1, 2, 7, 100, 127, 128, 300, 2000 }
 
 -- A list of { key, value } to set and { key } to unset, and the table that comes of them.
 local function random_changes(name, count, entries)
@@ -71,7 +71,8 @@ local function random_changes(name, count, entries)
       if name == "string" and i == 1 then
          key = "" -- as good a key as any
       end
-      local value = math.random(5) > 1 and random_bytes(SIZES[math.random(#SIZES)]) or nil
+      local size = i == 2 and 70000 or SIZES[math.random(#SIZES)]
+      local value = math.random(5) > 1 and random_bytes(size) or nil
       changes[i] = { key = key, value = value }
       entries[key] = value
    end
