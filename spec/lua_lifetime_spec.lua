@@ -1,0 +1,306 @@
+--- How a store ends: <close>, garbage collection, lua_close in any order, os.exit; and on_event.
+local lfs = require "lfs"
+local pkv = require "pkv"
+local helper = require "spec.support.helper"
+
+local raised = helper.raised
+
+local function is_open(path)
+   local removed, _, code = pkv.prune_backups(path, 1000)
+   assert(removed or code == "locked", code)
+   return not removed
+end
+
+describe("a store is closed", function()
+   local path
+   before_each(function() path = helper.folder() end)
+   after_each(helper.clean)
+
+   it("at the end of the block of a <close> variable", function()
+      do
+         local store <close> = assert(pkv.open(path))
+         store.x = 1
+         assert.is_true(is_open(path))
+      end
+      assert.is_false(is_open(path))
+   end)
+
+   it("by an error that passes a <close> variable, unchanged", function()
+      local problem = {}
+      local ok, message = pcall(function()
+         local store <close> = assert(pkv.open(path))
+         store.x = 1
+         error(problem)
+      end)
+      assert.is_false(ok)
+      assert.equal(problem, message)
+      assert.is_false(is_open(path))
+   end)
+
+   it("by the collector, with its cursors in any order", function()
+      do
+         local store = assert(pkv.open(path))
+         store.x = 1
+         local kept = { pkv.each(store), pkv.each(store), store }
+         kept[1]()
+         kept[4] = kept
+      end
+      collectgarbage()
+      collectgarbage()
+      assert.is_false(is_open(path))
+   end)
+
+   it("by the collector even where its functions refer to it", function()
+      do
+         local store
+         store = assert(pkv.open(path, { on_event = function() return store end,
+            values = { encode = function(x) return store and x end, decode = function(x) return store and x end } }))
+         store.x = "1"
+      end
+      collectgarbage()
+      collectgarbage()
+      assert.is_false(is_open(path))
+   end)
+
+   it("once: closing again is harmless", function()
+      local store = assert(pkv.open(path))
+      for _ = 1, 3 do assert.is_true(pkv.close(store)) end
+      do local _ <close> = store end
+   end)
+end)
+
+--- Each child process leaves a, b and c in the store, however it ends.
+local endings = {
+   ["falling off the end"] = "",
+   ["an error in main"] = "error('out', 0)",
+   ["an error inside pairs"] = "for _ in pairs(store) do error('out', 0) end",
+   ["os.exit"] = "os.exit(0)",
+   ["os.exit with lua_close"] = "os.exit(0, true)",
+   ["os.exit inside pairs"] = "for _ in pairs(store) do os.exit(0) end",
+   ["os.exit with lua_close inside pairs"] = "for _ in pairs(store) do os.exit(0, true) end",
+   ["os.exit with lua_close inside each in a coroutine"] =
+      "coroutine.wrap(function() for _ in pkv.each(store) do os.exit(0, true) end end)()",
+   ["a <close> variable that is never left"] =
+      "co = coroutine.wrap(function() local s <close> = store; coroutine.yield() end) co()",
+   ["a suspended loop"] = "co = coroutine.wrap(function() for k in pairs(store) do coroutine.yield(k) end end) co()",
+   ["cursors held by globals"] = "x, y = pkv.each(store), pkv.each(store) x() store = nil",
+   ["os.exit with lua_close inside a decoder"] = [[
+      pkv.close(store)
+      local codec = { encode = tostring, decode = function() os.exit(0, true) end }
+      local coded = pkv.open(arg[1] .. "coded", { values = codec })
+      coded.x = "1"
+      local _ = coded.x]],
+   ["os.exit inside on_event"] = [[
+      local s = pkv.open(arg[1] .. "event", { on_event = function() os.exit(0, true) end })]],
+   ["a snapshot that is running"] = "pkv.snapshot(store) os.exit(0)",
+   ["a drain left halfway"] = "for _ in pkv.drain(store) do os.exit(0, true) end",
+   ["a second store of the same folder"] = "second = pkv.open(arg[1]) second.c = 3",
+   ["finalizers that use the store"] = [[
+      pkv.close(store)
+      local function use(key)
+         return setmetatable({}, { __gc = function() pcall(function()
+            store[key] = 1
+            for _ in pairs(store) do end
+            iterator()
+            tostring(store)
+            pkv.close(store)
+         end) end })
+      end
+      early = use("early")
+      store = pkv.open(arg[1])
+      iterator = pkv.each(store)
+      late = use("late")]],
+   ["stores opened by finalizers"] = [[
+      x = setmetatable({}, { __gc = function() kept = pkv.open(arg[1] .. "late") kept.x = 1 end })]],
+}
+
+describe("a process may end by", function()
+   after_each(helper.clean)
+   for name, ending in pairs(endings) do
+      it(name .. ", and loses nothing", function()
+         local path = helper.folder()
+         local output, exit_code = helper.run([[
+            pkv = require "pkv"
+            store = assert(pkv.open(arg[1]))
+            store.a, store.b, store.c = 1, { 2 }, 3
+         ]] .. ending, path)
+         if ending:find("error") then
+            assert.match("out", output)
+            assert.equal(1, exit_code)
+         else
+            assert.equal("", output)
+            assert.equal(0, exit_code)
+         end
+         local store = assert(pkv.open(path))
+         assert.equal(1, store.a)
+         assert.same({ 2 }, store.b)
+         assert.equal(3, store.c)
+         assert(pkv.close(store))
+      end)
+   end
+end)
+
+describe("a collection while the store works", function()
+   after_each(helper.clean)
+
+   it("may run finalizers that use the same store", function()
+      local store = assert(pkv.open(helper.folder()))
+      local finalized, big = 0, ("x"):rep(5000)
+      local iterator
+      local function disturb()
+         return setmetatable({}, { __gc = function()
+            finalized = finalized + 1
+            store["f" .. finalized % 7] = { big .. finalized }
+            local _ = store["f" .. finalized % 5]
+            if iterator then pcall(iterator) end
+         end })
+      end
+      collectgarbage("setpause", 100)
+      for i = 1, 3000 do
+         disturb()
+         store["k" .. i % 50] = { i, big, { tostring(i) } }
+         local value = store["k" .. i % 50]
+         assert.equal(i, value[1])
+         assert.equal(big, value[2])
+         if i % 100 == 0 then
+            iterator = pkv.each(store)
+            for _ = 1, 1000 do
+               disturb()
+               local ok, key = pcall(iterator)
+               if ok and not key then break end
+            end
+         end
+      end
+      collectgarbage("setpause", 200)
+      iterator = nil
+      assert.is_true(finalized > 100)
+      collectgarbage()
+      pkv.close(store)
+   end)
+end)
+
+describe("on_event", function()
+   local path, events, store
+   local function listen(name, details) events[#events + 1] = { name = name, details = details } end
+   before_each(function()
+      path = helper.folder()
+      events = {}
+   end)
+   after_each(function()
+      if store then pkv.close(store) end
+      store = nil
+      collectgarbage()
+      helper.clean()
+   end)
+
+   it("hears of the restore before open returns", function()
+      local first = assert(pkv.open(path))
+      first.x, first.y = 1, 2
+      assert(pkv.close(first))
+      store = assert(pkv.open(path, { on_event = listen }))
+      assert.equal(1, #events)
+      assert.equal("restored", events[1].name)
+      local details = events[1].details
+      assert.equal(2, details.entries)
+      assert.equal(0, details.cut_bytes)
+      assert.equal("float", math.type(details.seconds))
+      assert.equal("integer", math.type(details.ordinal))
+   end)
+
+   it("hears of snapshots, once each", function()
+      store = assert(pkv.open(path, { on_event = listen }))
+      events = {}
+      store.x = 1
+      assert(pkv.snapshot(store))
+      assert.equal(1, #events)
+      assert.equal("published", events[1].name)
+      assert.equal(1, events[1].details.entries)
+      assert.equal(pkv.stats(store).snapshot_ordinal, events[1].details.ordinal)
+      local _ = store.x
+      store.x = 2
+      assert.equal(1, #events)
+   end)
+
+   it("hears of snapshots in the background at the next operation", function()
+      store = assert(pkv.open(path, { on_event = listen, snapshot_interval = 100 }))
+      events = {}
+      local deadline = os.time() + 20
+      while #events == 0 and os.time() < deadline do
+         for i = 1, 50 do store["k" .. i] = i end
+      end
+      assert.equal("published", events[1].name)
+   end)
+
+   it("hears of a snapshot that fails", function()
+      store = assert(pkv.open(path, { on_event = listen }))
+      events = {}
+      store.x = 1
+      assert(lfs.mkdir(path .. "-gone"))
+      assert(os.rename(path, path .. "-gone/store"))
+      for name in pairs(helper.files(path .. "-gone/store")) do os.remove(path .. "-gone/store/" .. name) end
+      assert(os.remove(path .. "-gone/store"))
+      local ok, message, code = pkv.snapshot(store)
+      assert.is_nil(ok)
+      assert.is_string(message)
+      assert.equal("io", code)
+      local _ = #store
+      _ = store.x
+      assert.equal("failed", events[1] and events[1].name)
+      assert.is_string(events[1].details.message)
+      assert.equal(1, store.x)
+      assert.is_true(pkv.stats(store).snapshot_failures > 0)
+      assert.is_string(pkv.stats(store).last_failure)
+   end)
+
+   it("that fails propagates its error, and the operation is done", function()
+      local problem = {}
+      local failing = false
+      store = assert(pkv.open(path, { on_event = function() if failing then error(problem) end end }))
+      failing = true
+      store.x = 1
+      local ok, message = pcall(pkv.snapshot, store)
+      assert.is_false(ok)
+      assert.equal(problem, message)
+      assert.equal(1, pkv.stats(store).snapshots)
+      store.x = 2
+      assert.equal(2, store.x)
+   end)
+
+   it("that fails in open leaves nothing open", function()
+      local problem = {}
+      local ok, message = pcall(pkv.open, path, { on_event = function() error(problem) end })
+      assert.is_false(ok)
+      assert.equal(problem, message)
+      assert.is_false(is_open(path))
+   end)
+
+   it("may use the store, and close it, and is not called inside itself", function()
+      local depth, deepest, calls = 0, 0, 0
+      store = assert(pkv.open(path, { on_event = function()
+         depth, calls = depth + 1, calls + 1
+         deepest = math.max(depth, deepest)
+         if store and calls < 5 then
+            store.seen = calls
+            pkv.snapshot(store)
+         elseif store then
+            pkv.close(store)
+         end
+         depth = depth - 1
+      end }))
+      assert(pkv.snapshot(store))
+      assert.equal(1, deepest)
+      assert.equal(5, calls)
+      assert.match("%(closed%)$", tostring(store))
+      assert.match("closed", raised(pkv.get, store, "x"))
+   end)
+
+   it("is not needed by others that have the store open", function()
+      store = assert(pkv.open(path))
+      local other = assert(pkv.open(path, { on_event = listen }))
+      events = {}
+      assert(pkv.snapshot(store))
+      local _ = other.x
+      assert.equal("published", events[1].name)
+      assert(pkv.close(other))
+   end)
+end)

@@ -1,0 +1,132 @@
+--- What specs share: folders that vanish, child processes, comparing files and values.
+local lfs = require "lfs"
+
+local helper = {}
+
+local interpreter = os.getenv("LUA") or "lua5.4"
+local made = {}
+
+--- The path of a folder that does not exist yet, in one that `helper.clean` removes.
+function helper.folder(name)
+   local path = os.tmpname()
+   os.remove(path)
+   assert(lfs.mkdir(path))
+   made[#made + 1] = path
+   return path .. "/" .. (name or "store")
+end
+
+local function remove(path)
+   if lfs.symlinkattributes(path, "mode") == "directory" then
+      for name in lfs.dir(path) do
+         if name ~= "." and name ~= ".." then remove(path .. "/" .. name) end
+      end
+      lfs.rmdir(path)
+   else
+      os.remove(path)
+   end
+end
+
+--- Removes all folders made so far. Close their stores first: for instance by collectgarbage().
+function helper.clean()
+   for i = #made, 1, -1 do
+      remove(made[i])
+      made[i] = nil
+   end
+end
+
+function helper.read(path)
+   local file = assert(io.open(path, "rb"))
+   local bytes = file:read("a")
+   file:close()
+   return bytes
+end
+
+function helper.write(path, bytes)
+   local file = assert(io.open(path, "wb"))
+   assert(file:write(bytes))
+   assert(file:close())
+end
+
+--- All files of a folder: name to content.
+function helper.files(path)
+   local files = {}
+   for name in lfs.dir(path) do
+      local file = path .. "/" .. name
+      if lfs.symlinkattributes(file, "mode") == "file" then files[name] = helper.read(file) end
+   end
+   return files
+end
+
+--- Does any file of the folder contain these bytes?
+function helper.contains(path, bytes)
+   for _, content in pairs(helper.files(path)) do
+      if content:find(bytes, 1, true) then return true end
+   end
+   return false
+end
+
+local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+
+--- Runs Lua code in a process of its own, with the strings in ... as its arguments.
+-- Returns its output, errors included, and its exit code (or "signal", number).
+function helper.run(code, ...)
+   local script = os.tmpname()
+   helper.write(script, code)
+   local command = { interpreter, script }
+   for _, argument in ipairs { ... } do command[#command + 1] = quote(argument) end
+   local pipe = assert(io.popen(table.concat(command, " ") .. " 2>&1"))
+   local output = pipe:read("a")
+   local _, how, number = pipe:close()
+   os.remove(script)
+   if how == "signal" then return output, how, number end
+   return output, number
+end
+
+--- The same, and fails unless the exit code is 0. Returns the output.
+function helper.run_well(code, ...)
+   local output, exit_code = helper.run(code, ...)
+   if exit_code ~= 0 then error("exit code " .. exit_code .. ": " .. output, 2) end
+   return output
+end
+
+--- Equal in type and content: 1 is not 1.0, -0.0 is not 0.0, and a NaN is a NaN.
+function helper.same(a, b)
+   if type(a) ~= type(b) or math.type(a) ~= math.type(b) then return false end
+   if type(a) == "number" then
+      if a ~= a then return b ~= b end
+      return a == b and (a ~= 0 or math.type(a) == "integer" or 1 / a == 1 / b)
+   end
+   if type(a) ~= "table" then return a == b end
+   for key, value in next, a do
+      if not helper.same(value, b[key]) then return false end
+   end
+   for key in next, b do
+      if a[key] == nil then return false end
+   end
+   return true
+end
+
+--- A store's content as a table.
+function helper.content(store)
+   local content = {}
+   for key, value in pairs(store) do
+      if content[key] ~= nil then error("seen twice: " .. tostring(key), 2) end
+      content[key] = value
+   end
+   return content
+end
+
+--- The message of the error that f raises; an error if it raises none.
+function helper.raised(f, ...)
+   local ok, message = pcall(f, ...)
+   if ok then error("no error was raised", 2) end
+   return tostring(message)
+end
+
+--- The line that the caller is at, as it stands before a message of an error raised there.
+function helper.here()
+   local info = debug.getinfo(2, "Sl")
+   return info.short_src .. ":" .. info.currentline .. ":"
+end
+
+return helper
