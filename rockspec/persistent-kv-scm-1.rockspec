@@ -24,8 +24,10 @@ build = {
       pkv = {
          -- Kept by `make rockspec`.
          sources = {
+            "src/background.c",
             "src/bytes/checksum.c",
             "src/bytes/hash.c",
+            "src/cursor.c",
             "src/disk/admin.c",
             "src/disk/disk.c",
             "src/disk/fileset.c",
@@ -39,6 +41,7 @@ build = {
             "src/disk/restore.c",
             "src/disk/snapshot.c",
             "src/disk/wal.c",
+            "src/integers.c",
             "src/lua/admin.c",
             "src/lua/cursor.c",
             "src/lua/errors.c",
@@ -51,10 +54,12 @@ build = {
             "src/lua/store_object.c",
             "src/lua/values.c",
             "src/memory/arena.c",
+            "src/memory/memory.c",
             "src/memory/region.c",
             "src/memory/space.c",
             "src/memory/table.c",
             "src/memory/upkeep.c",
+            "src/memory/walk.c",
             "src/operations.c",
             "src/os/error.c",
             "src/os/parallel.c",
