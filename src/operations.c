@@ -18,8 +18,10 @@ static pkv_status check_key(const pkv *store, pkv_bytes key) {
                 "a key of %zu bytes: keys may have %zu bytes at most", key.size, PKV_KEY_MAX);
 }
 
+/* By the hash alone, so that a key stays in its shard whatever the number of memory shards. */
 static uint32_t log_shard(const pkv *store, const memory_key *key) {
-    return key->shard % store->config.wal_shards;
+    uint64_t bits = key->hash >> 8 & UINT32_MAX;
+    return (uint32_t)(bits * store->config.wal_shards >> 32);
 }
 
 /* Appends and applies, or abandons; then, where the mode says so, waits for the flush. The caller

@@ -187,8 +187,8 @@ static pkv_status open_wings(pkv *store, const char *path, os_folder folder) {
     c->key_type = (pkv_integer)store->disk.m.key_type;
     c->values = (pkv_values)store->disk.m.values;
     fill_defaults(c);
-    status =
-        memory_create(&store->memory, c->memory_shards, c->keys == PKV_KEYS_FIXED, os_random());
+    status = memory_create(&store->memory, c->memory_shards, c->keys == PKV_KEYS_FIXED,
+                           store->disk.m.hash_seed);
     if (status) return status;
     restore_sink sink = {restore_entry, store};
     status = disk_restore(&store->disk, c->snapshot_threads, &sink, &store->restored);

@@ -1,5 +1,6 @@
 /* hash.h - a seeded 64-bit hash of byte strings (wyhash's construction, Wang Yi 2019: 64-bit
- * multiplications folded by xor), all of whose bits are good. Not kept on disk anywhere. */
+ * multiplications folded by xor), all of whose bits are good. The log's shards are chosen by it, so
+ * the manifest keeps its seed, and a check by which another function would be known. */
 #ifndef PKV_HASH_H
 #define PKV_HASH_H
 

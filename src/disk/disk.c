@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../bytes/hash.h"
 #include "../bytes/limits.h"
 #include "../os/error.h"
 
@@ -148,6 +149,17 @@ static pkv_status check_wants(disk *d, const disk_wants *wants) {
     return PKV_OK;
 }
 
+/* Records of a key must stay in one shard of a log, or their order would be lost: the hash that
+ * chooses the shard is the one it began with. */
+static void choose_hash(disk *d) {
+    static const char probe[] = "persistent-kv";
+    manifest *m = &d->m;
+    if (m->hash_seed && hash_bytes(probe, sizeof probe, m->hash_seed) == m->hash_check) return;
+    d->rehashed = true;
+    m->hash_seed = os_random() | 1;
+    m->hash_check = hash_bytes(probe, sizeof probe, m->hash_seed);
+}
+
 static pkv_status load(disk *d, const disk_wants *wants) {
     bool found = false;
     pkv_status status = manifest_read(&d->folder, &d->m, &found);
@@ -159,6 +171,7 @@ static pkv_status load(disk *d, const disk_wants *wants) {
     if (status) return status;
     d->had_manifest = found;
     d->was_clean = found && d->m.clean;
+    choose_hash(d);
     return check_wants(d, wants);
 }
 
@@ -193,7 +206,7 @@ static uint64_t covered_ordinal(const manifest *m) {
 /* The log to go on with, or NULL where a new one is needed. */
 static const manifest_group *last_log(const disk *d, uint32_t shard_count) {
     const manifest_list *logs = &d->m.logs;
-    if (logs->count == 0) return NULL;
+    if (logs->count == 0 || d->rehashed) return NULL;
     const manifest_group *last = &logs->groups[logs->count - 1];
     bool fits = !last->foreign && last->shard_count == shard_count;
     return fits && last->ordinal > covered_ordinal(&d->m) ? last : NULL;

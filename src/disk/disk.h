@@ -35,6 +35,7 @@ typedef struct disk {
     os_mutex lock; /* of the manifest, once started; never held while a file is written */
     manifest m;    /* as published, or about to be */
     bool had_manifest, was_clean;
+    bool rehashed; /* keys may belong to other log shards than before: a new log is needed */
     wal *log;
     uint64_t unfinished; /* ordinal of a snapshot whose log has been rotated, but that failed */
 } disk;
@@ -47,7 +48,8 @@ typedef struct disk_wants {
 } disk_wants;
 
 /* Opens the folder of `path` (created where wanted), takes the lock, learns what is there and
- * checks it against the wants. d->m then has the store's keys, key_type and values. `folder` has
+ * checks it against the wants. d->m then has the store's keys, key_type and values,
+ * and the seed by which keys are to be hashed. `folder` has
  * been opened by disk_open_folder and belongs to *d from now on, also on failure. */
 pkv_status disk_open_folder(const char *path, bool create, os_folder *folder);
 pkv_status disk_open(const char *path, os_folder folder, const disk_wants *wants, disk *d);

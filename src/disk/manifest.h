@@ -32,6 +32,7 @@ typedef struct manifest {
     uint32_t keys, key_type, values;
     uint64_t last_ordinal;
     bool clean;
+    uint64_t hash_seed, hash_check; /* 0: none yet */
     manifest_list snapshots, logs;
 } manifest;
 

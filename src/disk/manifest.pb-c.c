@@ -270,7 +270,7 @@ const ProtobufCMessageDescriptor pkv__group__descriptor =
   (ProtobufCMessageInit) pkv__group__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor pkv__manifest__field_descriptors[9] =
+static const ProtobufCFieldDescriptor pkv__manifest__field_descriptors[11] =
 {
   {
     "format",
@@ -369,6 +369,30 @@ static const ProtobufCFieldDescriptor pkv__manifest__field_descriptors[9] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "hash_seed",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Pkv__Manifest, hash_seed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "hash_check",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Pkv__Manifest, hash_check),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "checksum",
     15,
     PROTOBUF_C_LABEL_NONE,
@@ -382,9 +406,11 @@ static const ProtobufCFieldDescriptor pkv__manifest__field_descriptors[9] =
   },
 };
 static const unsigned pkv__manifest__field_indices_by_name[] = {
-  8,   /* field[8] = checksum */
+  10,   /* field[10] = checksum */
   5,   /* field[5] = clean */
   0,   /* field[0] = format */
+  9,   /* field[9] = hash_check */
+  8,   /* field[8] = hash_seed */
   2,   /* field[2] = key_type */
   1,   /* field[1] = keys */
   4,   /* field[4] = last_ordinal */
@@ -395,8 +421,8 @@ static const unsigned pkv__manifest__field_indices_by_name[] = {
 static const ProtobufCIntRange pkv__manifest__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 15, 8 },
-  { 0, 9 }
+  { 15, 10 },
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor pkv__manifest__descriptor =
 {
@@ -406,7 +432,7 @@ const ProtobufCMessageDescriptor pkv__manifest__descriptor =
   "Pkv__Manifest",
   "pkv",
   sizeof(Pkv__Manifest),
-  9,
+  11,
   pkv__manifest__field_descriptors,
   pkv__manifest__field_indices_by_name,
   2,  pkv__manifest__number_ranges,

@@ -100,13 +100,21 @@ struct  Pkv__Manifest
   size_t n_logs;
   Pkv__Group **logs;
   /*
+   * which shard of a log a key's records are in follows from these;
+   */
+  uint64_t hash_seed;
+  /*
+   * another hash function, known by another check, needs a new log
+   */
+  uint64_t hash_check;
+  /*
    * always there, and last; CRC-32C of the bytes before this field
    */
   uint32_t checksum;
 };
 #define PKV__MANIFEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&pkv__manifest__descriptor) \
-    , 0, 0, 0, 0, 0, 0, 0,NULL, 0,NULL, 0 }
+    , 0, 0, 0, 0, 0, 0, 0,NULL, 0,NULL, 0, 0, 0 }
 
 
 /* Pkv__Shard methods */

@@ -135,6 +135,8 @@ static void fill_root(messages *m, const manifest *in) {
     root->values = in->values;
     root->last_ordinal = in->last_ordinal;
     root->clean = in->clean;
+    root->hash_seed = in->hash_seed;
+    root->hash_check = in->hash_check;
     root->n_snapshots = in->snapshots.count;
     root->snapshots = add_groups(m, &in->snapshots);
     root->n_logs = in->logs.count;
@@ -234,6 +236,8 @@ static pkv_status unpack_root(const Pkv__Manifest *root, manifest *out) {
     out->values = root->values;
     out->last_ordinal = root->last_ordinal;
     out->clean = root->clean;
+    out->hash_seed = root->hash_seed;
+    out->hash_check = root->hash_check;
     if (!unpack_list(root->snapshots, root->n_snapshots, &out->snapshots) ||
         !unpack_list(root->logs, root->n_logs, &out->logs)) {
         return fail_memory();

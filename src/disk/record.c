@@ -209,7 +209,5 @@ record_result record_decode(const uint8_t *data, size_t available, uint32_t seed
         if (!checksum_holds(data, message, end, seed)) return RECORD_BAD;
         return read_message(message, end - CHECKSUM_BYTES, origin, entry) ? RECORD_OK : RECORD_BAD;
     }
-    if (!read_message(message, end, origin, entry)) return RECORD_BAD;
-    if (entry->value.size == 0) entry->unset = true; /* how the crate writes it */
-    return RECORD_OK;
+    return read_message(message, end, origin, entry) ? RECORD_OK : RECORD_BAD;
 }

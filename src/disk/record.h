@@ -34,7 +34,7 @@ typedef enum record_result {
 /* Whose records a file may hold. */
 typedef enum record_origin {
     RECORD_OURS,   /* every record has a checksum */
-    RECORD_FOREIGN /* the crate's: no checksum, a zero length unsets the empty key */
+    RECORD_FOREIGN /* the crate's: no checksum is asked for, a zero length unsets the empty key */
 } record_origin;
 
 /* Decodes the record at `data`; key and value point into it. *size is the whole size, also for
