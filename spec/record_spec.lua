@@ -237,12 +237,18 @@ describe("a record of the crate", function()
         assert.same(filled { key = "k", value = "v" }, record)
     end)
 
-    it("unsets the key where the value is absent or empty", function()
-        for _, fields in ipairs { bytes_field(1, "k"), bytes_field(1, "k") .. bytes_field(2, "") } do
-            local result, _, record = decode_foreign(framed(fields))
-            assert.equal("ok", result)
-            assert.same(filled { key = "k" }, record)
-        end
+    it("unsets the key where the value is absent", function()
+        local result, _, record = decode_foreign(framed(bytes_field(1, "k")))
+        assert.equal("ok", result)
+        assert.same(filled { key = "k" }, record)
+    end)
+
+    -- The crate never writes one; our own files, whose manifest is gone, may hold it.
+    it("sets an empty value where that is present", function()
+        local fields = bytes_field(1, "k") .. bytes_field(2, "")
+        local result, _, record = decode_foreign(framed(fields))
+        assert.equal("ok", result)
+        assert.same(filled { key = "k", value = "" }, record)
     end)
 
     it("of zero length unsets the empty key", function()
@@ -283,7 +289,6 @@ describe("reading hostile bytes", function()
         if result ~= "ok" then return end
         local other = internals.record_unpack(message)
         assert.is_not_nil(other)
-        if other.value == "" then other.value = nil end
         if other.type < 0 or other.type > 4 then other.type = 0 end
         -- An enum is 32 bits to protobuf-c, which drops the rest of a longer number.
         if record.type == 0 then other.type = 0 end
