@@ -106,11 +106,19 @@ static uint32_t find_alike(const arena *a, uint32_t size) {
     return 0;
 }
 
+/* The rest of it will be dead. */
+static uint32_t find_slightly_larger(const arena *a, uint32_t size) {
+    if (size + MIN_GRANULES > LIST_EXACT) return 0;
+    unsigned list = list_next(a, size + 1);
+    return list < size + MIN_GRANULES ? a->lists[list] : 0;
+}
+
 static uint32_t find_free(const arena *a, uint32_t size) {
     uint32_t granule = size < LIST_EXACT ? a->lists[size] : find_alike(a, size);
     if (granule != 0) return granule;
     unsigned list = list_next(a, list_from(size + MIN_GRANULES));
-    return list < LISTS ? a->lists[list] : 0;
+    if (list < LISTS) return a->lists[list];
+    return find_slightly_larger(a, size);
 }
 
 /* ---- Taking */
@@ -214,7 +222,9 @@ bool arena_drop_free(arena *a, uint32_t *granule, unsigned limit) {
 }
 
 bool arena_release(arena *a, uint32_t chunk) {
-    if (space_info(&a->space, chunk)->size > 0) return false;
+    const chunk_info *info = space_info(&a->space, chunk);
+    if (info->size > 0) return false;
+    if (info->leaving != CHUNK_STAYS) a->leaving--;
     counter_subtract(&a->used_bytes, CHUNK_BYTES);
     space_give(&a->space, chunk, 1);
     return true;
@@ -273,6 +283,7 @@ void arena_give(arena *a, uint32_t granule, size_t bytes) {
 
 void arena_clear(arena *a) {
     a->bump_chunk = a->bump = a->bump_end = 0;
+    a->leaving = 0;
     memset(a->list_bits, 0, sizeof a->list_bits);
     memset(a->lists, 0, sizeof a->lists);
     counter_set(&a->used_bytes, 0);

@@ -62,6 +62,7 @@ typedef struct arena {
     uint32_t bump_chunk, bump, bump_end; /* granules; all 0 at first */
     uint64_t list_bits[LIST_WORDS];
     uint32_t lists[LISTS];
+    uint32_t leaving;    /* chunks that are being evacuated */
     counter used_bytes;  /* of chunks with blocks, the unused space left out */
     counter live_bytes;  /* of these */
     counter large_bytes; /* pages of large blocks */

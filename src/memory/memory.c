@@ -26,13 +26,12 @@ static void locks_destroy(shard *s) {
 static bool shard_create(const memory *m, uint32_t index) {
     uint8_t *base = region_span(&m->region, index);
     size_t page = os_page_size();
-    size_t head = (sizeof(shard) + page - 1) / page * page;
-    if (os_commit(base, head) != 0) return false;
+    if (os_commit(base, (sizeof(shard) + page - 1) / page * page) != 0) return false;
 
     shard *s = (shard *)(void *)base;
     s->fixed_keys = s->arena.fixed_keys = m->fixed_keys;
     s->seed = m->seed;
-    if (!space_create(&s->arena.space, head, m->region.span)) return false;
+    if (!space_create(&s->arena.space, sizeof(shard), m->region.span)) return false;
     return table_create(s) && locks_create(s);
 }
 
@@ -234,7 +233,7 @@ void memory_count(memory *m, uint32_t index, memory_stats *stats) {
 
     uint64_t chunk_bytes = counter_get(&s->arena.used_bytes);
     uint64_t live = counter_get(&s->arena.live_bytes);
-    uint64_t head = pages(sizeof(shard)) + pages(buckets / LINES_PER_CHUNK * sizeof(uint32_t) + 1) +
+    uint64_t head = pages(sizeof(shard) + buckets / LINES_PER_CHUNK * sizeof(uint32_t)) +
                     pages(chunk_bytes / CHUNK_BYTES * sizeof(chunk_info) + 1);
     stats->entries += counter_get(&s->entries);
     stats->key_bytes += counter_get(&s->key_bytes);

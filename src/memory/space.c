@@ -47,13 +47,13 @@ static area area_between(uint64_t start, uint64_t limit) {
 bool space_create(space *s, uint64_t head, uint64_t span) {
     uint64_t page = os_page_size();
     uint64_t chunks = span / CHUNK_BYTES;
-    uint64_t directory = round_up(head, page);
-    uint64_t table = round_up(directory + chunks * sizeof(uint32_t), page);
+    uint64_t table = round_up(head + chunks * sizeof(uint32_t), page);
     uint64_t unit = page > CHUNK_BYTES ? page : CHUNK_BYTES;
     uint64_t first = round_up(table + chunks * sizeof(chunk_info), unit);
     if (first >= span) return false;
 
-    s->directory = area_between(directory, table);
+    s->directory = area_between(head, table);
+    s->directory.committed = round_up(head, page);
     s->table = area_between(table, first);
     s->chunks = area_between(first, span);
     s->first = s->top = (uint32_t)(first / CHUNK_BYTES);

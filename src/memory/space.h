@@ -69,7 +69,8 @@ typedef struct space {
     uint32_t runs[RUN_CLASSES];
 } space;
 
-/* Lays out a span whose first `head` bytes are committed and zero. False if it is too small. */
+/* Lays out a span whose first `head` bytes, and the page that they end in, are committed and zero.
+ * False if it is too small. */
 bool space_create(space *s, uint64_t head, uint64_t span);
 /* Gives all chunks back. */
 void space_clear(space *s);

@@ -9,10 +9,10 @@
  * touched to find one, over a doubling of the table:
  *     variable    10: 7.4, 1.12     12: 6.9, 1.21     14: 6.6, 1.34     (5.3 would be full)
  *     fixed        5: 16.8, 1.33     6: 16.0, 1.50     7: 15.6, 1.69     (12.8 would be full) */
-#define LOAD       12u
-#define LOAD_FIXED 6u
-/* Buckets are merged below this part of it. */
-#define MERGE_PART 2u
+#define LOAD       14u
+#define LOAD_FIXED 7u
+/* Buckets are merged below 3/4 of it. */
+#define MERGE_LOAD(full) ((full) / 4 * 3)
 /* Nodes that joining a full line to a chain can ask for. */
 #define MERGE_NODES 3u
 
@@ -423,7 +423,6 @@ static void merge(shard *s) {
         uint32_t chunk = space_directory(&s->arena.space)[bucket / LINES_PER_CHUNK];
         space_give(&s->arena.space, chunk, 1);
     }
-    upkeep_merged(s, into);
 }
 
 void table_balance(shard *s) {
@@ -431,7 +430,7 @@ void table_balance(shard *s) {
     uint64_t full = (uint64_t)s->table.buckets * (s->fixed_keys ? LOAD_FIXED : LOAD);
     if (entries > full) {
         split(s);
-    } else if (entries < full / MERGE_PART && s->table.buckets > 1) {
+    } else if (entries < MERGE_LOAD(full) && s->table.buckets > 1) {
         merge(s);
     }
 }

@@ -89,6 +89,7 @@ static void mark(shard *s) {
         if (!is_sparse(s, u->chunk)) continue;
         chunk_info *info = space_info(&s->arena.space, u->chunk);
         info->leaving = CHUNK_LEAVING;
+        s->arena.leaving++;
         u->expected += CHUNK_BYTES - info->size;
         u->granule = chunk_start(u->chunk);
         return;
@@ -171,11 +172,6 @@ static void switch_blocks(shard *s, const block_moves *moves) {
 
 static void end_of_moves(shard *s) {
     upkeep *u = &s->upkeep;
-    u->bucket = 0;
-    if (u->missed) {
-        u->missed = false;
-        return;
-    }
     u->phase = UPKEEP_IDLE;
     bool worth_it = u->gained >= (int64_t)(u->expected / GAIN_PART);
     u->accepted = worth_it ? 0 : arena_waste(&s->arena);
@@ -194,17 +190,14 @@ static void move_some(shard *s) {
         bytes = moves.bytes;
         u->bucket++;
     }
-    if (u->bucket >= s->table.buckets) end_of_moves(s);
-}
-
-void upkeep_merged(shard *s, uint32_t bucket) {
-    if (s->upkeep.phase == UPKEEP_MOVE && bucket < s->upkeep.bucket) s->upkeep.missed = true;
+    if (u->bucket >= s->table.buckets) u->bucket = 0;
 }
 
 static void move(shard *s) {
     uint64_t before = counter_get(&s->arena.used_bytes);
     move_some(s);
     s->upkeep.gained += (int64_t)(before - counter_get(&s->arena.used_bytes));
+    if (s->arena.leaving == 0) end_of_moves(s);
 }
 
 void upkeep_step(shard *s) {

@@ -11,8 +11,8 @@
  * Going through the index instead of the chunks needs no way from a block to its slot: no hashing,
  * no dependent look-up, and no key in the blocks of fixed keys.
  *
- * Invariant, while moving: what lies in a marked chunk is reached from a bucket not before the one
- * that is next, unless `missed` is set.
+ * A merge can put an entry behind the bucket that is next; so the way through the index is gone
+ * again until no marked chunk is left.
  */
 #ifndef PKV_UPKEEP_H
 #define PKV_UPKEEP_H
@@ -29,7 +29,6 @@ typedef enum upkeep_phase { UPKEEP_IDLE = 0, UPKEEP_SURVEY, UPKEEP_MARK, UPKEEP_
 
 typedef struct upkeep {
     upkeep_phase phase;
-    bool missed;       /* a merge has put entries behind the next bucket */
     uint32_t chunk;    /* survey, mark: the next one */
     uint32_t granule;  /* mark: where in a chunk its free blocks are being taken out; or 0 */
     uint32_t bucket;   /* move: the next one */
@@ -42,8 +41,6 @@ typedef struct upkeep {
 
 /* A bounded share of work. The caller holds the writer lock only. */
 void upkeep_step(shard *s);
-/* A bucket has been merged into this one. */
-void upkeep_merged(shard *s, uint32_t bucket);
 
 #include "../os/visibility_end.h"
 #endif
