@@ -214,6 +214,7 @@ pkv_status background_start(pkv *store) {
     int error = os_mutex_init(&desk->lock);
     if (!error) error = os_cond_init(&desk->wake);
     if (!error) error = os_cond_init(&desk->done);
+    desk->has_locks = error == 0;
     if (!error) error = os_thread_start(&desk->thread, snapshot_body, store);
     if (error) return fail_os(NULL, NO_OFFSET, error, "cannot start the snapshot thread");
     desk->running = true;
@@ -229,6 +230,11 @@ void background_stop(pkv *store) {
     os_unlock(&desk->lock);
     os_thread_join(desk->thread);
     desk->running = false;
+}
+
+void background_free(pkv *store) {
+    snapshot_desk *desk = &store->desk;
+    if (!desk->has_locks) return;
     os_mutex_destroy(&desk->lock);
     os_cond_destroy(&desk->wake);
     os_cond_destroy(&desk->done);

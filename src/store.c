@@ -333,6 +333,7 @@ void store_unlist(pkv *store) {
 
 void store_free(pkv *store) {
     memory_destroy(&store->memory, true);
+    background_free(store);
     os_mutex_destroy(&store->events.lock);
     free(store);
 }

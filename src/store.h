@@ -30,7 +30,7 @@ typedef struct snapshot_desk {
     os_mutex lock;
     os_cond wake, done;
     os_thread thread;
-    bool running; /* the thread */
+    bool has_locks, running; /* the thread */
     bool stop, due;
     uint64_t asked, begun, finished; /* tickets of those who wait */
     pkv_error error;                 /* of the latest attempt; status PKV_OK if it succeeded */
@@ -77,6 +77,7 @@ void store_free(pkv *store);
 /* background.c */
 pkv_status background_start(pkv *store);
 void background_stop(pkv *store); /* finishes the snapshot that is running or due */
+void background_free(pkv *store); /* once the log, which may call in, is closed too */
 void background_count_write(pkv *store);
 void background_log_grown(void *store);
 int events_init(event_ring *ring);

@@ -258,6 +258,7 @@ pkv_status disk_start(disk *d, const wal_options *options) {
 /* ---- Closing */
 
 static pkv_status close_log(disk *d) {
+    if (d->unfinished) (void)disk_retire_log(d); /* should it fail, closing the log will too */
     manifest_group *last = &d->m.logs.groups[d->m.logs.count - 1];
     uint64_t *sizes = calloc(last->shard_count, sizeof *sizes);
     if (!sizes) return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to close the log");

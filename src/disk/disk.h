@@ -85,6 +85,10 @@ typedef struct disk_snapshot_result {
  * goes on from there. (publish.c) */
 pkv_status disk_snapshot(disk *d, const disk_snapshot_plan *plan, disk_snapshot_result *result);
 
+/* Ends what the rotation of an unfinished snapshot began: flushes and cuts the log before the
+ * current one. (publish.c) */
+pkv_status disk_retire_log(disk *d);
+
 /* Bytes of log that a restart would replay; bytes and ordinal of the published snapshot, or 0. */
 uint64_t disk_log_bytes(disk *d);
 uint64_t disk_snapshot_bytes(disk *d, uint64_t *ordinal);

@@ -95,7 +95,7 @@ static pkv_status rotate(disk *d) {
 }
 
 /* The sizes of the log before w, once it has been flushed: they are what it must have later. */
-static pkv_status retire(disk *d) {
+pkv_status disk_retire_log(disk *d) {
     manifest_group *old = &d->m.logs.groups[d->m.logs.count - 2];
     uint64_t *sizes = calloc(old->shard_count, sizeof *sizes);
     if (!sizes) return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to rotate the log");
@@ -163,7 +163,7 @@ pkv_status disk_snapshot(disk *d, const disk_snapshot_plan *plan, disk_snapshot_
     pkv_status status = d->unfinished ? PKV_OK : rotate(d);
     if (status) return status;
     plan->settle(plan->source.context);
-    status = retire(d);
+    status = disk_retire_log(d);
     if (status) return status;
     manifest_group snapshot = {.ordinal = d->unfinished, .shard_count = plan->shard_count};
     snapshot.shards = calloc(plan->shard_count, sizeof *snapshot.shards);
