@@ -62,10 +62,10 @@ typedef enum pkv_status {
     PKV_NO_SPACE,   /* the disk is full */
     PKV_NO_MEMORY,  /* memory, or a shard's address space, is exhausted */
     PKV_TOO_LARGE,  /* a key or value is over the limit */
-    PKV_READ_ONLY,  /* an earlier flush failed: nothing can be written until the store is reopened */
-    PKV_CLOSED,     /* the store is closed */
-    PKV_FORKED,     /* the store was opened by the parent process */
-    PKV_USAGE       /* the arguments are wrong, or contradict how the store is open already */
+    PKV_READ_ONLY, /* an earlier flush failed: nothing can be written until the store is reopened */
+    PKV_CLOSED,    /* the store is closed */
+    PKV_FORKED,    /* the store was opened by the parent process */
+    PKV_USAGE      /* the arguments are wrong, or contradict how the store is open already */
 } pkv_status;
 
 /* What a key is. A fixed-length key is 8 bytes: a little-endian integer, padded with zeros. */
@@ -125,7 +125,7 @@ typedef enum pkv_wal_io {
 
 typedef enum pkv_choice { PKV_CHOICE_DEFAULT = 0, PKV_YES, PKV_NO } pkv_choice;
 
-#define PKV_SNAPSHOT_NEVER UINT64_MAX     /* for snapshot_interval */
+#define PKV_SNAPSHOT_NEVER UINT64_MAX    /* for snapshot_interval */
 #define PKV_KEEP_NONE      ((int32_t)-1) /* for keep_backups */
 
 typedef struct pkv_config {
@@ -214,18 +214,18 @@ PKV_API pkv_status pkv_snapshot(pkv *store);
 
 typedef struct pkv_stats {
     uint64_t entries;
-    uint64_t key_bytes, value_bytes; /* payload */
-    uint64_t memory_bytes;           /* table memory in use, index and waste included */
-    uint64_t memory_free_bytes;      /* of these, free for reuse */
-    uint64_t wal_bytes;              /* logs that a restart would replay */
-    uint64_t wal_written_bytes;      /* appended since open */
-    uint64_t snapshot_bytes;         /* newest published snapshot */
-    uint64_t snapshot_ordinal;       /* 0: none yet */
-    uint64_t snapshots;              /* published since open */
-    uint64_t snapshot_failures;      /* since open */
-    uint64_t flushes;                /* of the log, since open */
-    uint64_t restored_entries;       /* records read at open */
-    uint64_t cut_bytes;              /* torn tail cut off at open */
+    uint64_t key_bytes, value_bytes;          /* payload */
+    uint64_t memory_bytes;                    /* table memory in use, index and waste included */
+    uint64_t memory_free_bytes;               /* of these, free for reuse */
+    uint64_t wal_bytes;                       /* logs that a restart would replay */
+    uint64_t wal_written_bytes;               /* appended since open */
+    uint64_t snapshot_bytes;                  /* newest published snapshot */
+    uint64_t snapshot_ordinal;                /* 0: none yet */
+    uint64_t snapshots;                       /* published since open */
+    uint64_t snapshot_failures;               /* since open */
+    uint64_t flushes;                         /* of the log, since open */
+    uint64_t restored_entries;                /* records read at open */
+    uint64_t cut_bytes;                       /* torn tail cut off at open */
     double restore_seconds, snapshot_seconds; /* the latter of the latest */
     uint32_t memory_shards, wal_shards;
     pkv_keys keys;
@@ -255,7 +255,8 @@ typedef struct pkv_event {
 } pkv_event;
 
 /* Takes the oldest event after number *seen and advances *seen to it; PKV_NOT_FOUND if there is
- * none. Start with *seen = 0. The latest 64 events are kept. Costs one load where nothing is new. */
+ * none. Start with *seen = 0. The latest 64 events are kept. Costs one load where nothing is new.
+ */
 PKV_API pkv_status pkv_next_event(pkv *store, uint64_t *seen, pkv_event *event);
 
 /* Administration of a folder that nobody has open (PKV_LOCKED otherwise, also where this process
@@ -280,10 +281,10 @@ PKV_API const char *pkv_status_text(pkv_status status);
 
 typedef struct pkv_error {
     pkv_status status;
-    int os_error;         /* errno, or 0 */
-    uint64_t offset;      /* in file; UINT64_MAX if it has no meaning */
-    char file[256];       /* or "" */
-    char message[512];    /* the whole story in a sentence, file and offset included */
+    int os_error;      /* errno, or 0 */
+    uint64_t offset;   /* in file; UINT64_MAX if it has no meaning */
+    char file[256];    /* or "" */
+    char message[512]; /* the whole story in a sentence, file and offset included */
 } pkv_error;
 
 /* What the last call of this thread that failed had to say. Valid until the next failing call. */
