@@ -185,7 +185,7 @@ local function look_up(store)
    for _, name in ipairs { "bash", "libc6", "dpkg", "lua5.4" } do
       local package = store[name]
       if package then
-         print(("       %-8s %s, %s KiB, depends on %d others"):format(name, package.Version,
+         print(("       %-8s %s, %s KiB, %d dependencies"):format(name, package.Version,
             package["Installed-Size"] or "?", #(package.Depends or {})))
       end
    end
