@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "bytes/limits.h"
+#include "disk/reader.h"
 
 static os_mutex registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static os_cond registry_changed = PTHREAD_COND_INITIALIZER;
@@ -139,22 +140,37 @@ static pkv_status check_key(const pkv *store, const record *entry, record_origin
                 pkv_integer_name(store->config.key_type));
 }
 
-static pkv_status restore_entry(void *context, const record *entry, record_origin origin) {
-    pkv *store = context;
-    bool hole = store->config.keys == PKV_KEYS_FIXED && origin == RECORD_FOREIGN && entry->unset &&
-                entry->key.size == 0;
-    if (hole) return PKV_OK; /* zeros that the crate's positioned writes left */
-    pkv_status status = check_key(store, entry, origin);
-    if (status) return status;
+static pkv_status restore_entry(pkv *store, const record *entry, const memory_key *key) {
     memory *m = &store->memory;
-    memory_key key = memory_key_of(m, entry->key);
     memory_change change;
-    memory_begin(m, key.shard);
-    status = entry->unset ? memory_prepare_unset(m, &key, &change)
-                          : memory_prepare_set(m, &key, entry->value, entry->type, &change);
+    memory_begin(m, key->shard);
+    pkv_status status = entry->unset
+                            ? memory_prepare_unset(m, key, &change)
+                            : memory_prepare_set(m, key, entry->value, entry->type, &change);
     if (!status) memory_apply(m, &change);
-    memory_end(m, key.shard);
+    memory_end(m, key->shard);
     return status == PKV_NOT_FOUND ? PKV_OK : status;
+}
+
+/* Zeros that the crate's positioned writes have left. */
+static bool is_hole(const pkv *store, const record *entry, record_origin origin) {
+    return store->config.keys == PKV_KEYS_FIXED && origin == RECORD_FOREIGN && entry->unset &&
+           entry->key.size == 0;
+}
+
+static pkv_status restore_entries(void *context, const record *entries, size_t count,
+                                  record_origin origin, size_t *applied) {
+    pkv *store = context;
+    memory_key keys[READER_BATCH];
+    for (size_t i = 0; i < count; i++) keys[i] = memory_key_of(&store->memory, entries[i].key);
+    for (*applied = 0; *applied < count; (*applied)++) {
+        const record *entry = &entries[*applied];
+        if (is_hole(store, entry, origin)) continue;
+        pkv_status status = check_key(store, entry, origin);
+        if (!status) status = restore_entry(store, entry, &keys[*applied]);
+        if (status) return status;
+    }
+    return PKV_OK;
 }
 
 static void report_restored(pkv *store) {
@@ -190,7 +206,7 @@ static pkv_status open_wings(pkv *store, const char *path, os_folder folder) {
     status = memory_create(&store->memory, c->memory_shards, c->keys == PKV_KEYS_FIXED,
                            store->disk.m.hash_seed);
     if (status) return status;
-    restore_sink sink = {restore_entry, store};
+    restore_sink sink = {restore_entries, store};
     status = disk_restore(&store->disk, c->snapshot_threads, &sink, &store->restored);
     if (status) return status;
     wal_options log = {.shard_count = c->wal_shards,

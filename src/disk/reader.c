@@ -78,24 +78,39 @@ static pkv_status fill(reader *in, size_t wanted) {
     return PKV_OK;
 }
 
-pkv_status reader_next(reader *in, record *entry, record_result *result) {
-    for (;;) {
-        size_t have = in->end - in->begin, size = 0;
+/* Decodes what lies whole in the buffer; *size is that of a record that does not, if known. */
+static void decode_buffered(reader *in, reader_batch *batch, size_t *size) {
+    *size = 0;
+    while (batch->count < READER_BATCH) {
         const uint8_t *at = in->buffer + in->begin;
-        *result = have ? record_decode(at, have, in->seed, in->origin, entry, &size) : RECORD_SHORT;
-        if (*result == RECORD_OK) {
-            in->checksum = checksum(in->checksum, at, size);
-            in->begin += size;
-            in->offset += size;
-            return PKV_OK;
-        }
-        if (*result != RECORD_SHORT) return PKV_OK;
-        if (have == 0 && in->offset == in->size) {
-            *result = RECORD_END;
+        size_t have = in->end - in->begin;
+        batch->ended = have == 0 ? RECORD_SHORT
+                                 : record_decode(at, have, in->seed, in->origin,
+                                                 &batch->entries[batch->count], size);
+        if (batch->ended != RECORD_OK) return;
+        batch->offsets[batch->count++] = in->offset;
+        in->checksum = checksum(in->checksum, at, *size);
+        in->begin += *size;
+        in->offset += *size;
+    }
+}
+
+pkv_status reader_next(reader *in, reader_batch *batch) {
+    batch->count = 0;
+    for (;;) {
+        size_t size;
+        decode_buffered(in, batch, &size);
+        if (batch->ended != RECORD_SHORT) return PKV_OK;
+        if (in->offset == in->size) {
+            batch->ended = RECORD_END;
             return PKV_OK;
         }
         /* No memory for a length that the file cannot fill. */
         if (unread(in) == 0 || size > in->size - in->offset) return PKV_OK;
+        if (batch->count > 0) { /* filling would move their bytes */
+            batch->ended = RECORD_OK;
+            return PKV_OK;
+        }
         pkv_status status = fill(in, size);
         if (status) return status;
     }

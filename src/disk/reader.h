@@ -26,10 +26,21 @@ pkv_status reader_open(reader *in, const os_folder *folder, const file_name *nam
                        record_origin origin);
 void reader_close(reader *in); /* safe on a zeroed one */
 
-/* Decodes the next record; its bytes are valid until the next call. *result other than RECORD_OK
- * leaves the reader where it is: RECORD_END at a zero length or the end of the file, RECORD_SHORT
- * where the file ends inside the record. A read error is a failure, never an end. */
-pkv_status reader_next(reader *in, record *entry, record_result *result);
+/* Some records that follow each other. */
+#define READER_BATCH 32
+
+typedef struct reader_batch {
+    record entries[READER_BATCH];
+    uint64_t offsets[READER_BATCH];
+    size_t count;
+    record_result ended; /* RECORD_OK: there may be more */
+} reader_batch;
+
+/* Decodes the next records, as many as lie in the buffer; their bytes are valid until the next
+ * call. A batch that has ended with something other than RECORD_OK leaves the reader behind its
+ * last record: RECORD_END at a zero length or the end of the file, RECORD_SHORT where the file ends
+ * inside a record. A read error is a failure, never an end. */
+pkv_status reader_next(reader *in, reader_batch *batch);
 
 /* What lies behind the place where reading ended. */
 typedef struct reader_rest {

@@ -23,10 +23,13 @@ static record_origin origin_of(const manifest_group *group) {
     return group->foreign ? RECORD_FOREIGN : RECORD_OURS;
 }
 
-static pkv_status apply(const restore *r, const reader *in, const record *entry, uint64_t offset) {
-    pkv_status status = r->sink->apply(r->sink->context, entry, in->origin);
+static pkv_status apply(const restore *r, const reader *in, const reader_batch *batch) {
+    size_t applied = 0;
+    pkv_status status =
+        r->sink->apply(r->sink->context, batch->entries, batch->count, in->origin, &applied);
     if (!status) return PKV_OK;
-    return fail_context("%s, record at offset %llu", in->name, (unsigned long long)offset);
+    return fail_context("%s, record at offset %llu", in->name,
+                        (unsigned long long)batch->offsets[applied]);
 }
 
 static void count(restore *r, uint64_t entries, const reader *in, uint64_t cut_at, uint64_t cut) {
@@ -83,16 +86,13 @@ static pkv_status read_snapshot_shard(void *context, size_t shard) {
     pkv_status status = open_snapshot(r, (uint32_t)shard, &in);
     if (status) return status;
     uint64_t entries = 0;
-    record_result result = RECORD_END;
-    while (!status) {
-        uint64_t offset = in.offset;
-        record entry;
-        status = reader_next(&in, &entry, &result);
-        if (status || result != RECORD_OK) break;
-        status = apply(r, &in, &entry, offset);
-        entries++;
+    reader_batch batch = {.ended = RECORD_OK};
+    while (!status && batch.ended == RECORD_OK) {
+        status = reader_next(&in, &batch);
+        if (!status) status = apply(r, &in, &batch);
+        entries += batch.count;
     }
-    if (!status) status = check_snapshot(&in, &r->at->shards[shard], entries, result);
+    if (!status) status = check_snapshot(&in, &r->at->shards[shard], entries, batch.ended);
     if (!status) count(r, entries, &in, 0, 0);
     reader_close(&in);
     return status;
@@ -155,23 +155,20 @@ static pkv_status drop_log(restore *r, reader *in, const shard_facts *facts, uin
 static pkv_status replay(restore *r, reader *in, size_t shard, uint64_t *end) {
     const shard_facts *facts = &r->at->shards[shard];
     uint64_t entries = 0, before = previous_end(r, shard);
-    record_result result = RECORD_END;
-    for (;;) {
-        uint64_t offset = in->offset;
-        record entry;
-        pkv_status status = reader_next(in, &entry, &result);
+    reader_batch batch = {.ended = RECORD_OK};
+    while (batch.ended == RECORD_OK) {
+        pkv_status status = reader_next(in, &batch);
         if (status) return status;
-        if (result != RECORD_OK) break;
-        if (offset == 0 && entry.previous_size > before) {
+        if (entries == 0 && batch.count > 0 && batch.entries[0].previous_size > before) {
             *end = 0;
             return drop_log(r, in, facts, before);
         }
-        status = apply(r, in, &entry, offset);
+        status = apply(r, in, &batch);
         if (status) return status;
-        entries++;
+        entries += batch.count;
     }
     *end = in->offset;
-    return judge_end(r, in, facts, result, entries);
+    return judge_end(r, in, facts, batch.ended, entries);
 }
 
 static pkv_status read_log_shard(void *context, size_t shard) {

@@ -19,8 +19,10 @@
 #include "../os/visibility.h"
 
 typedef struct restore_sink {
-    /* Called from several threads; the record's bytes are only valid during the call. */
-    pkv_status (*apply)(void *context, const record *entry, record_origin origin);
+    /* Applies the records in order; *applied tells how many, also on failure. Called from several
+     * threads; the records' bytes are only valid during the call. */
+    pkv_status (*apply)(void *context, const record *entries, size_t count, record_origin origin,
+                        size_t *applied);
     void *context;
 } restore_sink;
 

@@ -129,11 +129,10 @@ static pkv_status check_shard(void *context, size_t shard) {
     if (status) return status;
     os_file_drop_cache(in.fd);
     uint64_t entries = 0;
-    record_result result = RECORD_OK;
-    while (!status && result == RECORD_OK) {
-        record entry;
-        status = reader_next(&in, &entry, &result);
-        entries += !status && result == RECORD_OK;
+    reader_batch batch = {.ended = RECORD_OK};
+    while (!status && batch.ended == RECORD_OK) {
+        status = reader_next(&in, &batch);
+        entries += batch.count;
     }
     if (!status && (in.offset != in.size || in.size != facts->size || entries != facts->entries ||
                     in.checksum != facts->checksum)) {
