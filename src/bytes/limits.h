@@ -16,7 +16,7 @@
 /* A file name's shard count beyond this is not one of ours, nor of the crate's. */
 #define FILE_SHARDS_MAX 65536u
 /* Nor is an ordinal beyond this; so one more than the last never overflows. */
-#define ORDINAL_MAX ((uint64_t)INT64_MAX)
+#define ORDINAL_MAX        ((uint64_t)INT64_MAX)
 #define MANIFEST_BYTES_MAX ((uint64_t)64 << 20)
 
 #define SNAPSHOT_SHARD_BYTES_DEFAULT ((uint64_t)1 << 30)
@@ -34,15 +34,15 @@
 #define FILE_BUFFER_BYTES ((size_t)256 << 10)
 
 #ifdef PKV_TINY
-#define CHUNK_BYTES      ((uint32_t)4 << 10)
-#define WAL_SEGMENT_MIN  ((uint64_t)4 << 10)
-#define WAL_SEGMENT_MAX  ((uint64_t)16 << 10)
+#define CHUNK_BYTES     ((uint32_t)4 << 10)
+#define WAL_SEGMENT_MIN ((uint64_t)4 << 10)
+#define WAL_SEGMENT_MAX ((uint64_t)16 << 10)
 #else
 /* Shards grow by chunks of this size. */
-#define CHUNK_BYTES      ((uint32_t)64 << 10)
+#define CHUNK_BYTES     ((uint32_t)64 << 10)
 /* A log is extended by half its size, within these bounds. */
-#define WAL_SEGMENT_MIN  ((uint64_t)64 << 10)
-#define WAL_SEGMENT_MAX  ((uint64_t)8 << 20)
+#define WAL_SEGMENT_MIN ((uint64_t)64 << 10)
+#define WAL_SEGMENT_MAX ((uint64_t)8 << 20)
 #endif
 /* Address space of one log file's mapping; beyond it the log goes on with positioned writes. */
 #define WAL_MAP_BYTES ((uint64_t)8 << 30)

@@ -53,11 +53,11 @@ typedef struct memory_change {
     uint32_t shard;
     uint64_t hash;
     /* private to shard.c */
-    uint32_t block;   /* the new entry's; 0 where there is none */
-    uint32_t old;     /* the entry that it replaces or removes; 0 where there is none */
-    uint32_t bucket;  /* where the slot is, or the first of the chain to insert in */
-    uint32_t slot;    /* of an existing key; UINT32_MAX for a new one */
-    uint64_t key;     /* fixed keys only: the 8 bytes */
+    uint32_t block;  /* the new entry's; 0 where there is none */
+    uint32_t old;    /* the entry that it replaces or removes; 0 where there is none */
+    uint32_t bucket; /* where the slot is, or the first of the chain to insert in */
+    uint32_t slot;   /* of an existing key; UINT32_MAX for a new one */
+    uint64_t key;    /* fixed keys only: the 8 bytes */
 } memory_change;
 
 /* PKV_NO_MEMORY changes nothing. The entry is copied, but no reader sees it yet. */
@@ -73,14 +73,14 @@ void memory_abandon(memory *m, memory_change *change);
 /* ---- Reading. Takes the table lock, shared. */
 
 /* Copies at most `capacity` bytes; *size is the whole size. PKV_NOT_FOUND, no error detail. */
-pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity,
-                      size_t *size, pkv_type *type);
+pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity, size_t *size,
+                      pkv_type *type);
 
 /* A larger value is not copied by a walk: its reader fetches it with memory_get. */
 #define WALK_VALUE_MAX ((size_t)16 << 10)
 
 typedef struct walk_entry {
-    size_t key, value;    /* offsets in walk_step.bytes */
+    size_t key, value; /* offsets in walk_step.bytes */
     size_t key_size, value_size;
     pkv_type type;
     bool fetch; /* the value was not copied */

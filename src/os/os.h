@@ -87,23 +87,37 @@ typedef pthread_t os_thread;
 
 int os_mutex_init(os_mutex *mutex);
 void os_mutex_destroy(os_mutex *mutex);
-static inline void os_lock(os_mutex *mutex) { (void)pthread_mutex_lock(mutex); }
-static inline void os_unlock(os_mutex *mutex) { (void)pthread_mutex_unlock(mutex); }
+static inline void os_lock(os_mutex *mutex) {
+    (void)pthread_mutex_lock(mutex);
+}
+static inline void os_unlock(os_mutex *mutex) {
+    (void)pthread_mutex_unlock(mutex);
+}
 
 /* Condition variables wait on the monotonic clock. */
 int os_cond_init(os_cond *cond);
 void os_cond_destroy(os_cond *cond);
-static inline void os_wait(os_cond *cond, os_mutex *mutex) { (void)pthread_cond_wait(cond, mutex); }
+static inline void os_wait(os_cond *cond, os_mutex *mutex) {
+    (void)pthread_cond_wait(cond, mutex);
+}
 /* Waits until `deadline` of os_now at the latest. */
 void os_wait_until(os_cond *cond, os_mutex *mutex, double deadline);
-static inline void os_wake_all(os_cond *cond) { (void)pthread_cond_broadcast(cond); }
+static inline void os_wake_all(os_cond *cond) {
+    (void)pthread_cond_broadcast(cond);
+}
 
 /* Writers are not starved by readers. */
 int os_rwlock_init(os_rwlock *lock);
 void os_rwlock_destroy(os_rwlock *lock);
-static inline void os_lock_shared(os_rwlock *lock) { (void)pthread_rwlock_rdlock(lock); }
-static inline void os_lock_exclusive(os_rwlock *lock) { (void)pthread_rwlock_wrlock(lock); }
-static inline void os_rw_unlock(os_rwlock *lock) { (void)pthread_rwlock_unlock(lock); }
+static inline void os_lock_shared(os_rwlock *lock) {
+    (void)pthread_rwlock_rdlock(lock);
+}
+static inline void os_lock_exclusive(os_rwlock *lock) {
+    (void)pthread_rwlock_wrlock(lock);
+}
+static inline void os_rw_unlock(os_rwlock *lock) {
+    (void)pthread_rwlock_unlock(lock);
+}
 
 /* A thread with all signals blocked. */
 int os_thread_start(os_thread *thread, void *(*body)(void *context), void *context);
