@@ -1,0 +1,207 @@
+/* api_check.c - the C API keeps the contract of pkv.h where Lua does not reach it: many keys at
+ * once, buffers too small, closed stores, references, drain, options, integers, error details. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "../../src/pkv.h"
+
+static int passed, failed;
+
+static void check(bool ok, const char *what) {
+    ok ? passed++ : failed++;
+    if (!ok) printf("not ok: %s: %s\n", what, pkv_error_detail()->message);
+}
+
+static pkv_bytes bytes(const char *text) {
+    return (pkv_bytes){text, strlen(text)};
+}
+
+static void check_many(pkv *store) {
+    char buffers[4][8];
+    const char *names[4] = {"one", "absent", "long", ""};
+    pkv_bytes keys[4];
+    pkv_value values[4];
+    for (int i = 0; i < 4; i++) {
+        keys[i] = bytes(names[i]);
+        values[i] = (pkv_value){.buffer = buffers[i], .capacity = sizeof buffers[i]};
+    }
+    check(pkv_set(store, bytes("one"), bytes("1")) == PKV_OK, "set");
+    check(pkv_set(store, bytes("long"), bytes("longer than the buffer")) == PKV_OK, "set");
+    check(pkv_set_typed(store, bytes(""), (pkv_bytes){"\1", 1}, PKV_BOOLEAN) == PKV_OK, "set");
+    check(pkv_get_many(store, 4, keys, values) == PKV_OK, "many keys at once");
+    check(values[0].status == PKV_OK && values[0].size == 1 && buffers[0][0] == '1', "one of many");
+    check(values[1].status == PKV_NOT_FOUND, "an absent one of many");
+    check(values[2].size == 22 && memcmp(buffers[2], "longer t", 8) == 0,
+          "a buffer too small holds the beginning, the size is the whole one");
+    check(values[3].type == PKV_BOOLEAN, "many keys: the type");
+    check(pkv_get_many(store, 0, NULL, NULL) == PKV_OK, "no keys at once");
+}
+
+static void check_sizes(pkv *store) {
+    size_t size = 0;
+    pkv_type type;
+    check(pkv_get(store, bytes("one"), NULL, 0, &size) == PKV_OK && size == 1, "size alone");
+    check(pkv_get_typed(store, bytes(""), NULL, 0, &size, &type) == PKV_OK && type == PKV_BOOLEAN,
+          "type alone");
+    check(pkv_get(store, bytes("absent"), NULL, 0, &size) == PKV_NOT_FOUND, "absent");
+    check(pkv_unset(store, bytes("absent")) == PKV_NOT_FOUND, "unset what is absent");
+    pkv_bytes huge = {"", PKV_KEY_MAX + 1};
+    check(pkv_set(store, huge, bytes("")) == PKV_TOO_LARGE, "a key over the limit");
+    check(strstr(pkv_error_detail()->message, "16777216") != NULL, "names the limit of keys");
+    huge.size = PKV_VALUE_MAX + 1;
+    check(pkv_set(store, bytes("never"), huge) == PKV_TOO_LARGE, "a value over the limit");
+    check(strstr(pkv_error_detail()->message, "1073741824") != NULL, "names the limit of values");
+    check(pkv_set_typed(store, bytes("never"), bytes(""), (pkv_type)9) == PKV_USAGE,
+          "no such type");
+    check(pkv_get(store, bytes("never"), NULL, 0, &size) == PKV_NOT_FOUND, "nothing was set");
+}
+
+static void check_closed(void) {
+    size_t size;
+    uint64_t seen = 0, count;
+    pkv_cursor *cursor = NULL;
+    pkv_entry entry;
+    pkv_event event;
+    pkv_stats stats;
+    check(pkv_set(NULL, bytes("k"), bytes("v")) == PKV_CLOSED, "set on no store");
+    check(pkv_get(NULL, bytes("k"), NULL, 0, &size) == PKV_CLOSED, "get on no store");
+    check(pkv_unset(NULL, bytes("k")) == PKV_CLOSED, "unset on no store");
+    check(pkv_count(NULL, &count) == PKV_CLOSED, "count on no store");
+    check(pkv_sync(NULL) == PKV_CLOSED, "sync on no store");
+    check(pkv_snapshot(NULL) == PKV_CLOSED, "snapshot on no store");
+    check(pkv_stats_get(NULL, &stats) == PKV_CLOSED, "stats of no store");
+    check(pkv_next_event(NULL, &seen, &event) == PKV_CLOSED, "events of no store");
+    check(pkv_cursor_open(NULL, &cursor) == PKV_CLOSED, "cursor on no store");
+    check(pkv_cursor_next(NULL, &entry) == PKV_CLOSED, "step of no cursor");
+    check(pkv_drain(NULL, &cursor) == PKV_CLOSED, "drain of no store");
+    check(pkv_close(NULL) == PKV_CLOSED, "close of no store");
+    pkv_cursor_close(NULL);
+}
+
+static void check_options(const char *path) {
+    pkv *store = NULL;
+    pkv_config bad[] = {{.memory_shards = 3},  {.memory_shards = 2048},
+                        {.wal_shards = 65},    {.snapshot_threads = 65},
+                        {.sync_seconds = -1},  {.sync = (pkv_sync_mode)9},
+                        {.keys = (pkv_keys)9}, {.wal_io = (pkv_wal_io)9}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        check(pkv_open(path, &bad[i], &store) == PKV_USAGE && !store, "a bad option");
+        check(strstr(pkv_error_detail()->message, "option") != NULL, "names the option");
+    }
+    check(pkv_open("", NULL, &store) == PKV_USAGE, "no path");
+    check(pkv_open(NULL, NULL, &store) == PKV_USAGE, "NULL for a path");
+    pkv_config existing = {.create = PKV_NO};
+    check(pkv_open(path, &existing, &store) == PKV_NOT_FOUND, "nothing there, create is no");
+    check(access(path, F_OK) != 0, "and nothing was created");
+}
+
+/* Two references to one store: options may say nothing, or the same, but nothing else. */
+static void check_references(const char *path) {
+    pkv *store = NULL, *again = NULL;
+    pkv_config config = {.sync = PKV_SYNC_OS, .memory_shards = 8};
+    check(pkv_open(path, &config, &store) == PKV_OK, "open");
+    check(pkv_open(path, NULL, &again) == PKV_OK && again == store, "the same store again");
+    pkv_config other[] = {{.sync = PKV_SYNC_ALWAYS},  {.memory_shards = 16},
+                          {.wal_shards = 2},          {.snapshot_interval = 5},
+                          {.keep_backups = 7},        {.snapshot_threads = 63},
+                          {.snapshot_shard_bytes = 5}};
+    pkv *none = NULL;
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        check(pkv_open(path, &other[i], &none) == PKV_USAGE && !none, "a contradicting option");
+    }
+    pkv_config fixed = {.keys = PKV_KEYS_FIXED};
+    check(pkv_open(path, &fixed, &none) == PKV_KEY_MODE, "contradicting keys");
+    pkv_config values = {.values = PKV_VALUES_STRING};
+    check(pkv_open(path, &values, &none) == PKV_VALUE_TYPE, "contradicting values");
+    pkv_cursor *cursor = NULL;
+    check(pkv_drain(store, &cursor) == PKV_USAGE && !cursor, "no drain while open elsewhere");
+    uint64_t removed;
+    check(pkv_prune_backups(path, 0, &removed) == PKV_LOCKED, "no admin while open");
+    check(pkv_close(again) == PKV_OK, "close one");
+    check(pkv_set(store, bytes("k"), bytes("v")) == PKV_OK, "the other is open still");
+    check_many(store);
+    check_sizes(store);
+    check(pkv_close(store) == PKV_OK, "close the other");
+}
+
+static void check_drain(const char *path) {
+    pkv *store = NULL, *again = NULL;
+    pkv_cursor *cursor = NULL;
+    pkv_entry entry;
+    uint64_t count = 0, seen = 0;
+    check(pkv_open(path, NULL, &store) == PKV_OK, "open to drain");
+    check(pkv_count(store, &count) == PKV_OK && count == 4, "count");
+    check(pkv_drain(store, &cursor) == PKV_OK, "drain");
+    check(pkv_open(path, NULL, &again) == PKV_OK, "the folder is free while its memory is drained");
+    while (pkv_cursor_next(cursor, &entry) == PKV_OK) seen++;
+    check(seen == count, "a drain sees every entry once");
+    check(pkv_cursor_next(cursor, &entry) == PKV_NOT_FOUND, "and ends");
+    pkv_cursor_close(cursor);
+    check(pkv_count(again, &count) == PKV_OK && count == 4, "the files stay");
+    check(pkv_close(again) == PKV_OK, "close");
+    check(pkv_open(path, NULL, &store) == PKV_OK && pkv_drain(store, &cursor) == PKV_OK, "again");
+    pkv_cursor_close(cursor); /* before its end */
+}
+
+static void check_integers(void) {
+    unsigned char key[8];
+    int64_t value;
+    size_t size;
+    check(pkv_integer_key(PKV_I8, 300, key) == PKV_USAGE, "300 is no i8");
+    check(strstr(pkv_error_detail()->message, "from -128 to 127") != NULL, "names the range");
+    check(pkv_integer_key(PKV_U8, -1, key) == PKV_USAGE, "-1 is no u8");
+    check(pkv_integer_key(PKV_I16, -2, key) == PKV_OK &&
+              memcmp(key, "\xfe\xff\0\0\0\0\0\0", 8) == 0,
+          "a negative key is padded with zeros");
+    check(pkv_key_integer(PKV_I16, key) == -2, "and read back");
+    check(pkv_key_integer(PKV_U16, key) == 65534, "by its type");
+    check(pkv_integer_value(PKV_U32, 7, key, &size) == PKV_OK && size == 4, "an integer value");
+    check(pkv_value_integer(PKV_U32, (pkv_bytes){key, 4}, &value) == PKV_OK && value == 7, "back");
+    check(pkv_value_integer(PKV_U32, (pkv_bytes){key, 3}, &value) == PKV_VALUE_TYPE, "its width");
+    check(pkv_integer_parse("integer") == PKV_I64 && pkv_integer_parse("u9") == PKV_INTEGER_NONE,
+          "names of integer types");
+    for (int status = PKV_OK; status <= PKV_USAGE; status++) {
+        check(strlen(pkv_status_text((pkv_status)status)) > 8, "every code has a sentence");
+    }
+    check(pkv_status_text((pkv_status)99) != NULL, "also one that does not exist");
+}
+
+static void check_fixed(const char *path) {
+    pkv *store = NULL;
+    pkv_config config = {.keys = PKV_KEYS_FIXED, .key_type = PKV_I32};
+    unsigned char key[8];
+    check(pkv_open(path, &config, &store) == PKV_OK, "open with fixed keys");
+    check(pkv_integer_key(PKV_I32, -5, key) == PKV_OK, "a key");
+    check(pkv_set(store, (pkv_bytes){key, 8}, bytes("v")) == PKV_OK, "8 bytes");
+    check(pkv_set(store, bytes("7 bytes"), bytes("v")) == PKV_KEY_MODE, "no 7 bytes");
+    check(strstr(pkv_error_detail()->message, "i32") != NULL, "names the mode");
+    check(pkv_close(store) == PKV_OK, "close");
+    config.key_type = PKV_I64;
+    check(pkv_open(path, &config, &store) == PKV_KEY_MODE, "not as another type");
+    check(pkv_open(path, NULL, &store) == PKV_OK, "as it was written");
+    pkv_stats stats;
+    check(pkv_stats_get(store, &stats) == PKV_OK && stats.key_type == PKV_I32 &&
+              stats.keys == PKV_KEYS_FIXED && stats.entries == 1,
+          "stats tell the mode");
+    check(pkv_close(store) == PKV_OK, "close");
+}
+
+int main(void) {
+    char folder[] = "/tmp/pkv-api-XXXXXX";
+    if (!mkdtemp(folder)) return 1;
+    char path[64], other[64], command[64];
+    (void)snprintf(path, sizeof path, "%s/a/b", folder);
+    (void)snprintf(other, sizeof other, "%s/fixed", folder);
+    check_closed();
+    check_options(path);
+    check_references(path);
+    check_drain(path);
+    check_integers();
+    check_fixed(other);
+    (void)snprintf(command, sizeof command, "rm -rf %s", folder);
+    if (system(command) != 0) printf("cannot remove %s\n", folder);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
