@@ -86,30 +86,38 @@ static file_name diff_name(uint64_t ordinal, uint32_t shard, uint32_t count) {
     return name;
 }
 
-pkv_status wal_create_files(const os_folder *folder, uint64_t ordinal, uint32_t shard_count) {
-    int error = 0;
-    char text[FILE_NAME_BYTES] = "";
-    for (uint32_t i = 0; i < shard_count && !error; i++) {
-        file_name name = diff_name(ordinal, i, shard_count);
-        file_name_format(&name, text);
-        int fd;
-        error = os_file_open(folder, text, OS_CREATE_NEW, &fd);
-        if (!error) error = os_file_close(fd);
-    }
-    if (!error) error = os_folder_sync(folder);
-    if (!error) return PKV_OK;
-    pkv_status status = fail_os(text, NO_OFFSET, error, "cannot create log file %s", text);
-    if (error != EEXIST) wal_remove_files(folder, ordinal, shard_count);
-    return status;
-}
-
-void wal_remove_files(const os_folder *folder, uint64_t ordinal, uint32_t shard_count) {
-    for (uint32_t i = 0; i < shard_count; i++) {
+static void remove_first(const os_folder *folder, uint64_t ordinal, uint32_t shard_count,
+                         uint32_t upto) {
+    for (uint32_t i = 0; i < upto; i++) {
         file_name name = diff_name(ordinal, i, shard_count);
         char text[FILE_NAME_BYTES];
         file_name_format(&name, text);
         (void)os_unlink(folder, text);
     }
+}
+
+pkv_status wal_create_files(const os_folder *folder, uint64_t ordinal, uint32_t shard_count) {
+    int error = 0;
+    char text[FILE_NAME_BYTES] = "";
+    uint32_t created = 0;
+    while (created < shard_count && !error) {
+        file_name name = diff_name(ordinal, created, shard_count);
+        file_name_format(&name, text);
+        int fd;
+        error = os_file_open(folder, text, OS_CREATE_NEW, &fd);
+        if (error) break;
+        created++;
+        error = os_file_close(fd);
+    }
+    if (!error) error = os_folder_sync(folder);
+    if (!error) return PKV_OK;
+    pkv_status status = fail_os(text, NO_OFFSET, error, "cannot create log file %s", text);
+    remove_first(folder, ordinal, shard_count, created); /* not what somebody else has there */
+    return status;
+}
+
+void wal_remove_files(const os_folder *folder, uint64_t ordinal, uint32_t shard_count) {
+    remove_first(folder, ordinal, shard_count, shard_count);
 }
 
 static pkv_status open_file(wal *log, uint64_t ordinal, uint32_t shard, uint64_t tail,
