@@ -50,6 +50,8 @@ end
 
 function disk.size(path, name) return lfs.attributes(path .. "/" .. name, "size") end
 
+function disk.remove(path, name) assert(os.remove(path .. "/" .. name)) end
+
 --- All files but the lock file, whose content means nothing: name to content.
 function disk.files(path)
    local files = helper.files(path)
@@ -73,6 +75,15 @@ function disk.killed(path, code, ...)
       io.stdout:flush()
       os.execute "kill -9 $PPID"]]):format(code), path, ...)
    if not output:find("killed", 1, true) then error(output, 2) end
+end
+
+--- Waits until a condition holds; an error if it never does.
+function disk.wait(condition)
+   for _ = 1, 1500 do
+      if condition() then return end
+      os.execute "sleep 0.02"
+   end
+   error("what was waited for did not come", 2)
 end
 
 --- The records of a log or snapshot: { from, upto, key, value }, offsets from 0 on, value nil where
