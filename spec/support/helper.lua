@@ -7,12 +7,22 @@ local interpreter = os.getenv("LUA") or "lua5.4"
 local made = {}
 
 --- The path of a folder that does not exist yet, in one that `helper.clean` removes.
-function helper.folder(name)
+function helper.folder()
    local path = os.tmpname()
    os.remove(path)
    assert(lfs.mkdir(path))
    made[#made + 1] = path
-   return path .. "/" .. (name or "store")
+   return path .. "/store"
+end
+
+--- The same in memory, if the system has a file system there: a flush costs nothing.
+function helper.memory_folder()
+   local name = os.tmpname()
+   os.remove(name)
+   local path = "/dev/shm/" .. name:match("[^/]*$")
+   if not lfs.mkdir(path) then return helper.folder() end
+   made[#made + 1] = path
+   return path .. "/store"
 end
 
 local function remove(path)
