@@ -78,12 +78,12 @@ static pkv_status fill(reader *in, size_t wanted) {
     return PKV_OK;
 }
 
-/* Decodes what lies whole in the buffer; *size is that of a record that does not, if known. */
+/* Decodes what lies whole in the buffer; *size is that of a record that does not, 0 if unknown. */
 static void decode_buffered(reader *in, reader_batch *batch, size_t *size) {
-    *size = 0;
     while (batch->count < READER_BATCH) {
         const uint8_t *at = in->buffer + in->begin;
         size_t have = in->end - in->begin;
+        *size = 0;
         batch->ended = have == 0 ? RECORD_SHORT
                                  : record_decode(at, have, in->seed, in->origin,
                                                  &batch->entries[batch->count], size);
