@@ -14,6 +14,7 @@ end
 local function sample()
     return {
         keys = 2, key_type = 1, values = 17, last_ordinal = 1 << 40, clean = true,
+        hash_seed = -3, hash_check = 1 << 62,
         snapshots = {
             { ordinal = 1, foreign = true, shards = shards(1) },
             { ordinal = 4, foreign = false, shards = shards(3, math.maxinteger - 10) },
@@ -27,7 +28,7 @@ local function sample()
 end
 
 local function empty()
-    return { keys = 0, key_type = 0, values = 0, last_ordinal = 0, clean = false,
+    return { keys = 0, key_type = 0, values = 0, last_ordinal = 0, clean = false, hash_seed = 0, hash_check = 0,
         snapshots = {}, logs = {} }
 end
 
@@ -145,7 +146,7 @@ describe("a manifest", function()
     end)
 
     it("may hold fields of later versions", function()
-        local fields = format .. number(5, 1) .. number(9, 1) .. message(14, "x") .. number(16, 1)
+        local fields = format .. number(5, 1) .. number(12, 1) .. message(14, "x") .. number(16, 1)
         folder.write(path, "manifest", sealed(fields))
         assert.equal(1, internals.manifest_read(path).last_ordinal)
     end)

@@ -1,7 +1,7 @@
 /* internals_manifest.c - manifests for specs.
  *
- * A manifest is a table { keys, key_type, values, last_ordinal, clean, snapshots, logs }; the last
- * two list groups { ordinal, foreign, shards }, and these list { size, entries, checksum }. */
+ * A manifest is a table { keys, key_type, values, last_ordinal, clean, hash_seed, hash_check,
+ * snapshots, logs }; the last two list groups { ordinal, foreign, shards }, and these list { size, entries, checksum }. */
 #include <string.h>
 #include "../../src/disk/manifest.h"
 #include "../../src/os/error.h"
@@ -63,6 +63,8 @@ static pkv_status get_manifest(lua_State *L, int index, manifest *m) {
     m->values = (uint32_t)top_integer(L, "values");
     m->last_ordinal = top_integer(L, "last_ordinal");
     m->clean = top_boolean(L, "clean");
+    m->hash_seed = top_integer(L, "hash_seed");
+    m->hash_check = top_integer(L, "hash_check");
     pkv_status status = get_list(L, "snapshots", &m->snapshots);
     if (!status) status = get_list(L, "logs", &m->logs);
     lua_pop(L, 1);
@@ -113,6 +115,8 @@ static void push_manifest(lua_State *L, const manifest *m) {
     set_integer(L, "values", m->values);
     set_integer(L, "last_ordinal", m->last_ordinal);
     set_boolean(L, "clean", m->clean);
+    set_integer(L, "hash_seed", m->hash_seed);
+    set_integer(L, "hash_check", m->hash_check);
     set_list(L, "snapshots", &m->snapshots);
     set_list(L, "logs", &m->logs);
 }
