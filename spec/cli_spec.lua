@@ -1,5 +1,6 @@
 -- The pkv command: what it prints, what it exits with, and that it never loses or mangles a byte.
 local helper = require "spec.support.helper"
+local pkv_module = require "pkv"
 local read, write = helper.read, helper.write
 
 local build = os.getenv "PKV_BUILD" or "build"
@@ -350,6 +351,22 @@ describe("the pkv command", function()
             assert.is_truthy(help:find(("\n  %d  "):format(code)), help)
          end
          assert.are.equal("pkv " .. require("pkv").version .. "\n", ok "--version")
+      end)
+   end)
+
+   describe("on a folder of the crate's", function()
+      it("decides nothing about its keys and values by reading", function()
+         local copy = folder .. "/crate"
+         assert.is_true(os.execute(("cp -r spec/fixtures/crate/u64_wal %s && chmod -R u+w %s"):format(copy, copy)))
+         ok("list", copy)
+         ok("stat", copy)
+         local keyed = assert(pkv_module.open(copy, { keys = "u64", values = "string" }))
+         assert.is_true(#keyed > 0)
+         assert.are.equal(LOCKED, (pkv("list", "--keys", "string", copy)))
+         pkv_module.close(keyed)
+         local code, _, err = pkv("list", "--keys", "string", copy)
+         assert.are.equal(WRONG_USE, code)
+         assert.matches("u64 keys", err)
       end)
    end)
 end)

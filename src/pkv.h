@@ -8,7 +8,8 @@
  *     its own close. A NULL store is answered with PKV_CLOSED.
  *  2. Every function that can fail returns a pkv_status; PKV_OK is 0. Out-parameters come last and
  *     are written on success only, unless said otherwise. pkv_status_text gives a sentence for a
- *     code, pkv_error_detail what went wrong in this thread's last failing call.
+ *     code, pkv_error_detail what went wrong in this thread's last failing call; an absent key is
+ *     no failure and leaves no detail.
  *  3. All functions may be called from any thread at any time, but for pkv_close, pkv_drain and
  *     the functions of one pkv_cursor, each of which wants its object for itself.
  *  4. Bytes handed in are copied before the call returns; bytes handed out are copies in the

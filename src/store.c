@@ -123,14 +123,14 @@ static pkv_status check_contradictions(const pkv_config *now, const pkv_config *
 
 /* ---- Restoring: what the disk reads, memory takes */
 
-static pkv_status check_key(const pkv *store, const record *entry, record_origin origin) {
+/* The manifest knows what keys a store has, but the crate has none, and may have been told less. */
+static pkv_status check_key(const pkv *store, const record *entry) {
     if (store->config.keys == PKV_KEYS_VARIABLE) return PKV_OK;
     if (entry->key.size != 8) {
         return fail(PKV_KEY_MODE, NULL, NO_OFFSET, 0,
                     "a key of %zu bytes: the store was not written with %s keys", entry->key.size,
                     pkv_integer_name(store->config.key_type));
     }
-    if (origin == RECORD_OURS) return PKV_OK;
     unsigned char key[8];
     int64_t value = pkv_key_integer(store->config.key_type, entry->key.data);
     pkv_status status = pkv_integer_key(store->config.key_type, value, key);
@@ -166,7 +166,7 @@ static pkv_status restore_entries(void *context, const record *entries, size_t c
     for (*applied = 0; *applied < count; (*applied)++) {
         const record *entry = &entries[*applied];
         if (is_hole(store, entry, origin)) continue;
-        pkv_status status = check_key(store, entry, origin);
+        pkv_status status = check_key(store, entry);
         if (!status) status = restore_entry(store, entry, &keys[*applied]);
         if (status) return status;
     }
@@ -199,9 +199,9 @@ static pkv_status open_wings(pkv *store, const char *path, os_folder folder) {
         store->disk = (disk){.lock_fd = -1, .folder.fd = -1};
         return status;
     }
-    c->keys = (pkv_keys)store->disk.m.keys;
-    c->key_type = (pkv_integer)store->disk.m.key_type;
-    c->values = (pkv_values)store->disk.m.values;
+    c->keys = store->disk.keys;
+    c->key_type = store->disk.key_type;
+    c->values = store->disk.values;
     fill_defaults(c);
     status = memory_create(&store->memory, c->memory_shards, c->keys == PKV_KEYS_FIXED,
                            store->disk.m.hash_seed);

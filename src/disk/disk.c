@@ -124,15 +124,26 @@ static const char *values_name(uint32_t values) {
     return values < sizeof names / sizeof *names ? names[values] : "unknown";
 }
 
-static pkv_status check_wants(disk *d, const disk_wants *wants) {
+/* Records what is wanted where nothing is recorded yet. A folder of the crate's does not say what
+ * it holds: until somebody does, it is read with the defaults, and stays undecided. */
+static void settle_kinds(disk *d, const disk_wants *wants) {
     manifest *m = &d->m;
-    if (m->keys == PKV_KEYS_DEFAULT) m->keys = wants->keys ? wants->keys : PKV_KEYS_VARIABLE;
-    if (m->keys == PKV_KEYS_FIXED && m->key_type == PKV_INTEGER_NONE) {
+    bool is_new = m->snapshots.count + m->logs.count == 0;
+    if (!m->keys) m->keys = wants->keys;
+    if (!m->keys && is_new) m->keys = PKV_KEYS_VARIABLE;
+    if (m->keys == PKV_KEYS_FIXED && !m->key_type) {
         m->key_type = wants->key_type ? wants->key_type : PKV_U64;
     }
-    if (m->values == PKV_VALUES_DEFAULT) {
-        m->values = wants->values ? wants->values : PKV_VALUES_ANY;
-    }
+    if (!m->values) m->values = wants->values;
+    if (!m->values && is_new) m->values = PKV_VALUES_ANY;
+    d->keys = m->keys ? (pkv_keys)m->keys : PKV_KEYS_VARIABLE;
+    d->key_type = (pkv_integer)m->key_type;
+    d->values = m->values ? (pkv_values)m->values : PKV_VALUES_ANY;
+}
+
+static pkv_status check_wants(disk *d, const disk_wants *wants) {
+    manifest *m = &d->m;
+    settle_kinds(d, wants);
     bool keys_differ = wants->keys && wants->keys != m->keys;
     bool types_differ =
         wants->keys == PKV_KEYS_FIXED && wants->key_type && wants->key_type != m->key_type;

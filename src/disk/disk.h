@@ -34,6 +34,9 @@ typedef struct disk {
 
     os_mutex lock; /* of the manifest, once started; never held while a file is written */
     manifest m;    /* as published, or about to be */
+    pkv_keys keys;
+    pkv_integer key_type;
+    pkv_values values;
     bool had_manifest, was_clean;
     bool rehashed; /* keys may belong to other log shards than before: a new log is needed */
     wal *log;
@@ -48,9 +51,9 @@ typedef struct disk_wants {
 } disk_wants;
 
 /* Opens the folder of `path` (created where wanted), takes the lock, learns what is there and
- * checks it against the wants. d->m then has the store's keys, key_type and values,
- * and the seed by which keys are to be hashed. `folder` has
- * been opened by disk_open_folder and belongs to *d from now on, also on failure. */
+ * checks it against the wants. d->keys, key_type and values then say what the store is to be taken
+ * for, and d->m.hash_seed how keys are to be hashed. `folder` has been opened by disk_open_folder
+ * and belongs to *d from now on, also on failure. */
 pkv_status disk_open_folder(const char *path, bool create, os_folder *folder);
 pkv_status disk_open(const char *path, os_folder folder, const disk_wants *wants, disk *d);
 
