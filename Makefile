@@ -126,7 +126,7 @@ demo: deps ## load this machine's package database, kill -9 the writer, show tha
 
 # ---- Checks
 
-.PHONY: checks test tiny asan tsan
+.PHONY: checks test asan tsan
 checks: all $(CHECKS) $(INTERNALS) ## build the programs and modules that the tests use
 
 test: test-deps ## run all tests, with normal and with tiny limits; the last line has the sum
@@ -151,8 +151,14 @@ interop: deps ## compare with the Rust crate, both directions (needs cargo)
 	@spec/interop/run $(BUILD)
 
 bench: deps ## run the benchmarks, see bench/README.md
-	@$(MAKE) -s -j$(JOBS) all
-	@bench/run $(BUILD)
+	@$(MAKE) -s -j$(JOBS) all $(BUILD)/bench/store
+	@bench/run $(BUILD) $(BENCH_FLAGS)
+
+$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(BUILD)/obj/bench/workload.o $(BUILD)/libpkv.a
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^ $(ALL_LIBS)
+
+-include $(wildcard $(BUILD)/obj/bench/*.d)
 
 OWN_C = $(filter-out %.pb-c.c %.pb-c.h,$(wildcard src/*.[ch] src/*/*.[ch] spec/support/*.[ch] \
         bench/*.[ch] examples/*.[ch]))
