@@ -1,0 +1,57 @@
+--- What the documentation shows works, and prints what it says.
+local lfs = require "lfs"
+local helper = require "spec.support.helper"
+require "pkv" -- from here, as its path is relative
+
+--- The Lua blocks of a Markdown file as one program, and what its comments "--> ..." promise.
+local function program(path)
+   local code, promised = {}, {}
+   for block in helper.read(path):gmatch "```lua\n(.-)```" do
+      code[#code + 1] = block
+      for line in block:gmatch "%-%-> *([^\n]*)" do promised[#promised + 1] = line:gsub("%s+", " ") end
+   end
+   return table.concat(code, "\n"), promised
+end
+
+--- Runs code in a folder of its own. Returns the lines that it prints.
+local function run(code, name)
+   local here, folder = lfs.currentdir(), helper.folder()
+   assert(lfs.mkdir(folder))
+   local lines = {}
+   local env = setmetatable({ print = function(...)
+      local words = {}
+      for i = 1, select("#", ...) do words[i] = tostring((select(i, ...))) end
+      lines[#lines + 1] = table.concat(words, " ")
+   end }, { __index = _G })
+   assert(lfs.chdir(folder))
+   local ok, problem = xpcall(assert(load(code, "=" .. name, "t", env)), debug.traceback)
+   collectgarbage()
+   assert(lfs.chdir(here))
+   helper.clean()
+   assert.is_true(ok, problem)
+   return lines
+end
+
+describe("the Lua in", function()
+   for _, path in ipairs { "doc/lua.md", "README.md" } do
+      it(path .. " runs and prints what it says", function()
+         local code, promised = program(path)
+         assert.is_true(#promised > 0)
+         local lines = run(code, path)
+         for i, line in ipairs(promised) do assert.equal(line, (lines[i] or "nothing"):gsub("%s+", " "), i) end
+      end)
+   end
+end)
+
+describe("the example", function()
+   after_each(helper.clean)
+   for _, name in ipairs { "counter.lua", "build_cache.lua", "save_game.lua" } do
+      it(name .. " runs, and runs again with what it kept", function()
+         local code, folder = helper.read("examples/" .. name), helper.folder()
+         local first = helper.run_well(code, folder)
+         local second = helper.run_well(code, folder)
+         assert.is_true(#first > 0 and #second > 0)
+         assert.not_equal(first, second)
+      end)
+   end
+end)
