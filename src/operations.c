@@ -100,15 +100,35 @@ pkv_status pkv_get(pkv *store, pkv_bytes key, void *buffer, size_t capacity, siz
     return pkv_get_typed(store, key, buffer, capacity, size, &type);
 }
 
-pkv_status pkv_get_many(pkv *store, size_t count, const pkv_bytes *keys, pkv_value *values) {
+/* Keys whose cache misses overlap. */
+#define GET_BATCH 32
+
+static pkv_status get_batch(pkv *store, size_t count, const pkv_bytes *keys, pkv_value *values) {
+    memory *m = &store->memory;
+    memory_key at[GET_BATCH];
+    for (size_t i = 0; i < count; i++) {
+        pkv_status status = check_key(store, keys[i]);
+        if (status) return status;
+        at[i] = memory_key_of(m, keys[i]);
+        memory_prefetch_bucket(m, &at[i]);
+    }
+    for (size_t i = 0; i < count; i++) memory_prefetch_entry(m, &at[i]);
     for (size_t i = 0; i < count; i++) {
         pkv_value *v = &values[i];
         v->size = 0;
         v->type = PKV_BYTES;
-        v->status = pkv_get_typed(store, keys[i], v->buffer, v->capacity, &v->size, &v->type);
-        if (v->status && v->status != PKV_NOT_FOUND) return v->status;
+        v->status = memory_get(m, &at[i], v->buffer, v->capacity, &v->size, &v->type);
     }
     return PKV_OK;
+}
+
+pkv_status pkv_get_many(pkv *store, size_t count, const pkv_bytes *keys, pkv_value *values) {
+    pkv_status status = store_usable(store);
+    for (size_t i = 0; i < count && !status; i += GET_BATCH) {
+        size_t batch = count - i < GET_BATCH ? count - i : GET_BATCH;
+        status = get_batch(store, batch, keys + i, values + i);
+    }
+    return status;
 }
 
 pkv_status pkv_sync(pkv *store) {

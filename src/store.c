@@ -162,7 +162,10 @@ static pkv_status restore_entries(void *context, const record *entries, size_t c
                                   record_origin origin, size_t *applied) {
     pkv *store = context;
     memory_key keys[READER_BATCH];
-    for (size_t i = 0; i < count; i++) keys[i] = memory_key_of(&store->memory, entries[i].key);
+    for (size_t i = 0; i < count; i++) {
+        keys[i] = memory_key_of(&store->memory, entries[i].key);
+        memory_prefetch_bucket(&store->memory, &keys[i]);
+    }
     for (*applied = 0; *applied < count; (*applied)++) {
         const record *entry = &entries[*applied];
         if (is_hole(store, entry, origin)) continue;

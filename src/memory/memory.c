@@ -221,6 +221,23 @@ pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t cap
     return PKV_OK;
 }
 
+void memory_prefetch_bucket(memory *m, const memory_key *key) {
+    shard *s = shard_of(m, key->shard);
+    os_lock_shared(&s->lock);
+    uint32_t line = table_line(s, table_bucket(&s->table, key->hash));
+    os_rw_unlock(&s->lock);
+    __builtin_prefetch(shard_at(s, line));
+}
+
+void memory_prefetch_entry(memory *m, const memory_key *key) {
+    shard *s = shard_of(m, key->shard);
+    table_key wanted = table_key_of(key);
+    os_lock_shared(&s->lock);
+    uint32_t offset = table_guess(s, &wanted);
+    os_rw_unlock(&s->lock);
+    if (offset != 0) __builtin_prefetch(shard_at(s, offset));
+}
+
 static uint64_t pages(uint64_t bytes) {
     return (bytes + PAGE_COUNTED - 1) / PAGE_COUNTED * PAGE_COUNTED;
 }

@@ -2,9 +2,11 @@
  *
  *     memory   handle state: where the region is, how keys are hashed
  *      └ region   one reservation of address space (region.h)
- *          └ shard     a span of it: lock, counters, chunk table, index directory, chunks (shard.h)
+ *          └ shard     a span of it: locks, counters, and what follows (shard.h)
  *              ├ table     the hash index: linear hashing over cache-line buckets (table.h)
- *              └ arena     where entries lie: exact-size reuse inside chunks (arena.h)
+ *              ├ arena     where entries lie: exact-size reuse inside chunks (arena.h)
+ *              │  └ space     the span as runs of chunks, committed and discarded (space.h)
+ *              └ upkeep    evacuation of sparse chunks (upkeep.h)
  *
  * All that a shard holds is addressed by offsets in its span; no pointer lies in the region.
  *
@@ -52,11 +54,11 @@ void memory_end(memory *m, uint32_t shard);
 typedef struct memory_change {
     uint32_t shard;
     uint64_t hash;
-    /* private to shard.c */
+    /* private to memory.c */
     uint32_t block;  /* the new entry's; 0 where there is none */
     uint32_t old;    /* the entry that it replaces or removes; 0 where there is none */
-    uint32_t bucket; /* where the slot is, or the first of the chain to insert in */
-    uint32_t slot;   /* of an existing key; UINT32_MAX for a new one */
+    uint32_t bucket; /* the line of the key's bucket */
+    uint32_t slot;   /* of an existing key, counted along the chain; else UINT32_MAX */
     uint64_t key;    /* fixed keys only: the 8 bytes */
 } memory_change;
 
@@ -75,6 +77,11 @@ void memory_abandon(memory *m, memory_change *change);
 /* Copies at most `capacity` bytes; *size is the whole size. PKV_NOT_FOUND, no error detail. */
 pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity, size_t *size,
                       pkv_type *type);
+
+/* Ask for the memory that the key's next use will touch, without waiting for it: first the bucket,
+ * then, once that has come, the entry. For many keys at once, whose cache misses then overlap. */
+void memory_prefetch_bucket(memory *m, const memory_key *key);
+void memory_prefetch_entry(memory *m, const memory_key *key);
 
 /* A larger value is not copied by a walk: its reader fetches it with memory_get. */
 #define WALK_VALUE_MAX ((size_t)16 << 10)

@@ -92,6 +92,9 @@ uint64_t table_slot_hash(const shard *s, const slot *entry);
 /* False where the key is not there; at->line is set all the same. */
 bool table_find(const shard *s, const table_key *key, place *at);
 
+/* The block or node that finding the key will most likely touch next; 0 if none. */
+uint32_t table_guess(const shard *s, const table_key *key);
+
 /* Makes sure that an insert in this chain needs no memory, by a spare node. */
 bool table_prepare_insert(shard *s, uint32_t line);
 void table_abandon_insert(shard *s);
