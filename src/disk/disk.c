@@ -235,6 +235,7 @@ static pkv_status open_log(disk *d, const wal_options *options) {
     uint64_t *tails = calloc(options->shard_count, sizeof *tails);
     if (!tails) return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to open the log");
     for (uint32_t i = 0; i < options->shard_count; i++) tails[i] = last->shards[i].size;
+    d->current = last->ordinal;
     pkv_status status = wal_open(&d->folder, options, last->ordinal, tails, &d->log);
     free(tails);
     return status;
@@ -256,7 +257,7 @@ pkv_status disk_start(disk *d, const wal_options *options) {
     if (!status && !d->had_manifest) status = manifest_write(&d->folder, &d->m);
     if (status) return status;
     drop_obsolete_logs(&d->m);
-    disk_remove_leftovers(d, 0);
+    disk_remove_leftovers(d);
     if (!last_log(d, options->shard_count)) status = add_log(d, options->shard_count);
     d->m.clean = false;
     if (!status) status = manifest_write(&d->folder, &d->m);
@@ -270,16 +271,24 @@ pkv_status disk_start(disk *d, const wal_options *options) {
 
 static pkv_status close_log(disk *d) {
     if (d->unfinished) (void)disk_retire_log(d); /* should it fail, closing the log will too */
-    manifest_group *last = &d->m.logs.groups[d->m.logs.count - 1];
-    uint64_t *sizes = calloc(last->shard_count, sizeof *sizes);
-    if (!sizes) return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to close the log");
+    manifest_group *current = manifest_find(&d->m.logs, d->current);
+    uint32_t shard_count = current->shard_count;
+    uint64_t *sizes = calloc(shard_count, sizeof *sizes);
+    if (!sizes) {
+        wal_forget(d->log);
+        d->log = NULL;
+        return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to close the log");
+    }
     pkv_status status = wal_close(d->log, sizes);
     d->log = NULL;
-    for (uint32_t i = 0; i < last->shard_count; i++) last->shards[i].size = sizes[i];
+    for (uint32_t i = 0; i < shard_count && !status; i++) current->shards[i].size = sizes[i];
     free(sizes);
     if (status) return status;
+    if (d->listed) manifest_remove(&d->m.logs, d->listed);
     d->m.clean = true;
-    return manifest_write(&d->folder, &d->m);
+    status = manifest_write(&d->folder, &d->m);
+    if (d->listed && !status) wal_remove_files(&d->folder, d->listed, shard_count);
+    return status;
 }
 
 pkv_status disk_close(disk *d) {
@@ -331,7 +340,7 @@ uint64_t disk_snapshot_bytes(disk *d, uint64_t *ordinal) {
 
 /* ---- Cleaning up */
 
-void disk_remove_leftovers(disk *d, uint64_t pending_before) {
+void disk_remove_leftovers(disk *d) {
     fileset files = {0};
     if (fileset_scan(&d->folder, &files) != PKV_OK) return;
     for (size_t i = 0; i < files.count; i++) {
@@ -339,9 +348,9 @@ void disk_remove_leftovers(disk *d, uint64_t pending_before) {
         char text[FILE_NAME_BYTES];
         file_name_format(name, text);
         if (listed(&d->m, name)) continue;
-        bool obsolete = name->kind == FILE_PENDING ? name->ordinal < pending_before
-                                                   : is_leftover(d, name, text);
-        if (obsolete) (void)os_unlink(&d->folder, text);
+        if (name->kind == FILE_PENDING || is_leftover(d, name, text)) {
+            (void)os_unlink(&d->folder, text);
+        }
     }
     fileset_release(&files);
 }

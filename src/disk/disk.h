@@ -40,7 +40,11 @@ typedef struct disk {
     bool had_manifest, was_clean;
     bool rehashed; /* keys may belong to other log shards than before: a new log is needed */
     wal *log;
-    uint64_t unfinished; /* ordinal of a snapshot whose log has been rotated, but that failed */
+    uint64_t current;    /* ordinal of the log that is appended to */
+    uint64_t retired;    /* of the one before, while `unfinished` */
+    uint64_t listed;     /* of one that is listed, but was never switched to; or 0 */
+    uint64_t unfinished; /* of a snapshot whose log has been rotated, but that failed; or 0 */
+    uint64_t unused;     /* ordinal of a log that is listed, the last one, but was not rotated to */
 } disk;
 
 typedef struct disk_wants {
@@ -97,9 +101,9 @@ uint64_t disk_log_bytes(disk *d);
 uint64_t disk_snapshot_bytes(disk *d, uint64_t *ordinal);
 
 /* Removes files that the manifest does not list and never will again: leftovers of an interrupted
- * clean-up, and pending files of an ordinal below `pending_before`. Best effort. Only while nobody
- * else changes the manifest. */
-void disk_remove_leftovers(disk *d, uint64_t pending_before);
+ * clean-up, and pending files of snapshots that failed. Best effort. Only while nobody else changes
+ * the manifest, or writes a snapshot. */
+void disk_remove_leftovers(disk *d);
 
 /* Admin: see pkv.h. */
 pkv_status disk_prune_backups(const char *path, uint32_t keep, uint64_t *removed);

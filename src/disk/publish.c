@@ -12,7 +12,8 @@
  *  7. publish: the manifest names s, and w as the log to replay;
  *  8. rename to full, delete the logs before s and the snapshots beyond keep_backups.
  *
- * A failure before 2 leaves things as they were. A failure from 2 to 6 leaves the snapshot
+ * A failure before 2 leaves things as they were; where w is listed already, it waits for the next
+ * attempt, and is dropped at the close. A failure from 2 to 6 leaves the snapshot
  * unfinished: the previous one and all logs since are in force, and the next attempt starts at the
  * waiting of step 2, with the same s and w; replaying w makes a later walk just as exact.
  *
@@ -62,41 +63,38 @@ static pkv_status list_log(manifest *m, const void *what) {
     return manifest_add(&m->logs, log->ordinal, log->shard_count);
 }
 
-static pkv_status unlist_log(manifest *m, const void *what) {
-    const new_log *log = what;
-    manifest_remove(&m->logs, log->ordinal);
-    return PKV_OK;
-}
-
-static uint32_t log_shards(const disk *d) {
-    return d->m.logs.groups[d->m.logs.count - 1].shard_count;
-}
-
-static pkv_status rotate(disk *d) {
-    new_log w = {d->m.last_ordinal + 2, log_shards(d)};
+/* Creates and lists the files of w, unless an attempt that failed has left them listed: they are
+ * empty, and wait for the next. */
+static pkv_status list_next_log(disk *d) {
+    if (d->listed) return PKV_OK;
+    new_log w = {d->m.last_ordinal + 2, manifest_find(&d->m.logs, d->current)->shard_count};
     pkv_status status = wal_create_files(&d->folder, w.ordinal, w.shard_count);
     if (status) return status;
     status = replace_manifest(d, list_log, &w);
-    if (status) {
-        if (status != PKV_READ_ONLY) wal_remove_files(&d->folder, w.ordinal, w.shard_count);
-        return status;
+    if (!status) d->listed = w.ordinal;
+    if (status && status != PKV_READ_ONLY) {
+        wal_remove_files(&d->folder, w.ordinal, w.shard_count);
     }
-    status = wal_prepare(d->log, w.ordinal);
+    return status;
+}
+
+static pkv_status rotate(disk *d) {
+    pkv_status status = list_next_log(d);
+    if (!status) status = wal_prepare(d->log, d->listed);
     if (!status) status = wal_rotate(d->log);
-    if (status) {
-        pkv_error error = *pkv_error_detail();
-        if (replace_manifest(d, unlist_log, &w) == PKV_OK) {
-            wal_remove_files(&d->folder, w.ordinal, w.shard_count);
-        }
-        return fail_with(&error);
-    }
-    d->unfinished = w.ordinal - 1;
+    if (status) return status;
+    os_lock(&d->lock);
+    d->retired = d->current;
+    d->current = d->listed;
+    os_unlock(&d->lock);
+    d->listed = 0;
+    d->unfinished = d->current - 1;
     return PKV_OK;
 }
 
-/* The sizes of the log before w, once it has been flushed: they are what it must have later. */
+/* The sizes of the retired log, once it has been flushed: they are what it must have later. */
 pkv_status disk_retire_log(disk *d) {
-    manifest_group *old = &d->m.logs.groups[d->m.logs.count - 2];
+    manifest_group *old = manifest_find(&d->m.logs, d->retired);
     uint64_t *sizes = calloc(old->shard_count, sizeof *sizes);
     if (!sizes) return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to rotate the log");
     pkv_status status = wal_retire(d->log, sizes);
@@ -138,7 +136,7 @@ static pkv_status publish(disk *d, const manifest_group *snapshot, uint32_t keep
     d->unfinished = 0;
     /* It is published. What fails from here on is finished by the next open or snapshot. */
     (void)snapshot_rename(&d->folder, snapshot);
-    disk_remove_leftovers(d, snapshot->ordinal);
+    disk_remove_leftovers(d);
     (void)os_folder_sync(&d->folder);
     return PKV_OK;
 }
