@@ -332,6 +332,7 @@ static pkv_status retire_shard(wal *log, wal_shard *s) {
 }
 
 pkv_status wal_retire(wal *log, uint64_t *sizes) {
+    if (wal_broken(log)) return fail_read_only(log); /* no second try for a failed flush */
     for (uint32_t i = 0; i < log->options.shard_count; i++) {
         wal_shard *s = &log->shards[i];
         if (s->retired) {
@@ -363,7 +364,12 @@ static bool keep_step(wal_shard *s) {
     if (enough) return false;
     uint64_t upto = tail + window;
     if (ready + ROOM_STEP < upto) upto = ready + ROOM_STEP;
-    return log_file_make_room(file, upto) == PKV_OK; /* else the writer will meet it, and say so */
+    if (log_file_make_room(file, upto) == PKV_OK) return true;
+    /* The writer will meet it, and say so. To be tried again when he has come further. */
+    os_lock(&s->append);
+    if (s->file == file) s->wake_at = tail + WAL_SEGMENT_MIN / 2;
+    os_unlock(&s->append);
+    return false;
 }
 
 static void keep_shard(wal_shard *s) {
