@@ -1,0 +1,212 @@
+/* fault_check.c - what a failing system call does, and does not do: a flush that fails makes the
+ * store read-only for good and is told to everybody; a failing snapshot at any step loses nothing.
+ *
+ * The program's own fdatasync, fsync, fallocate and renameat take the place of the C library's, and
+ * fail when told to. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "../../src/pkv.h"
+
+/* The call that fails: the fail_at-th from now on, of one kind, once or for ever. */
+typedef enum call_kind { FLUSH, FLUSH_FOLDER, ALLOCATE, RENAME, KINDS } call_kind;
+
+static atomic_int kind_that_fails = -1, calls_left, failures;
+static atomic_bool for_ever;
+
+static bool fails(call_kind kind) {
+    if (atomic_load(&kind_that_fails) != (int)kind) return false;
+    int left = atomic_fetch_sub(&calls_left, 1);
+    if (left > 1 || (left < 1 && !atomic_load(&for_ever))) return false;
+    atomic_fetch_add(&failures, 1);
+    return true;
+}
+
+static void fail_from(call_kind kind, int call, bool ever) {
+    atomic_store(&calls_left, call);
+    atomic_store(&for_ever, ever);
+    atomic_store(&failures, 0);
+    atomic_store(&kind_that_fails, (int)kind);
+}
+
+static void heal(void) {
+    atomic_store(&kind_that_fails, -1);
+}
+
+int fdatasync(int fd) {
+    if (fails(FLUSH)) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd) {
+    if (fails(FLUSH_FOLDER)) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t size) {
+    if (fails(ALLOCATE)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return (int)syscall(SYS_fallocate, fd, mode, offset, size);
+}
+
+int renameat(int from_fd, const char *from, int to_fd, const char *to) {
+    if (fails(RENAME)) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, 0);
+}
+
+static int passed, failed;
+static char path[64];
+
+static void check(bool ok, const char *what, int detail) {
+    ok ? passed++ : failed++;
+    if (!ok) printf("not ok: %s (%d): %s\n", what, detail, pkv_error_detail()->message);
+}
+
+static pkv_bytes number(char text[16], int i) {
+    return (pkv_bytes){text, (size_t)snprintf(text, 16, "%d", i)};
+}
+
+static pkv_status set(pkv *store, int key, int value) {
+    char k[16], v[16];
+    return pkv_set(store, number(k, key), number(v, value));
+}
+
+static bool holds(pkv *store, int key, int value) {
+    char k[16], v[16], got[16];
+    size_t size = 0;
+    pkv_bytes expected = number(v, value);
+    return pkv_get(store, number(k, key), got, sizeof got, &size) == PKV_OK &&
+           size == expected.size && memcmp(got, v, size) == 0;
+}
+
+static pkv *open_store(pkv_sync_mode sync) {
+    pkv *store = NULL;
+    pkv_config config = {.sync = sync, .snapshot_interval = PKV_SNAPSHOT_NEVER};
+    check(pkv_open(path, &config, &store) == PKV_OK, "open", 0);
+    return store;
+}
+
+static void remove_store(void) {
+    char command[80];
+    (void)snprintf(command, sizeof command, "rm -rf %s", path);
+    if (system(command) != 0) printf("cannot remove %s\n", path);
+}
+
+/* Keys 0 to 99 hold `value`. */
+static void check_all(pkv *store, int value, const char *what, int detail) {
+    int good = 0;
+    for (int i = 0; i < 100; i++) good += holds(store, i, value);
+    check(good == 100, what, detail);
+}
+
+static void set_all(pkv *store, int value) {
+    for (int i = 0; i < 100; i++) {
+        if (set(store, i, value)) check(false, "set", i);
+    }
+}
+
+static void flush_fails(void) {
+    pkv *store = open_store(PKV_SYNC_ALWAYS);
+    set_all(store, 1);
+    fail_from(FLUSH, 1, false); /* the calls after it would succeed */
+    check(set(store, 0, 2) == PKV_IO, "a set whose flush fails is told", 0);
+    check(strstr(pkv_error_detail()->message, "snapshot_") != NULL, "names the file", 0);
+    check(pkv_error_detail()->os_error == EIO, "names the error", 0);
+    check(set(store, 1, 2) == PKV_READ_ONLY, "nothing can be written from then on", 0);
+    check(pkv_sync(store) == PKV_IO, "a later flush is not said to have succeeded", 0);
+    check(pkv_snapshot(store) != PKV_OK, "nor a snapshot", 0);
+    check(pkv_snapshot(store) != PKV_OK, "nor another one", 0);
+    check(pkv_sync(store) == PKV_IO, "nor a flush after these", 0);
+    check(holds(store, 1, 1), "reading goes on", 0);
+    pkv_stats stats;
+    check(pkv_stats_get(store, &stats) == PKV_OK && stats.read_only, "stats tell", 0);
+    check(pkv_close(store) == PKV_READ_ONLY, "closing tells", 0);
+    heal();
+    store = open_store(PKV_SYNC_ALWAYS);
+    check(holds(store, 1, 1) && (holds(store, 0, 1) || holds(store, 0, 2)), "a reopen recovers", 0);
+    check(set(store, 0, 3) == PKV_OK && holds(store, 0, 3), "and can be written to", 0);
+    check(pkv_close(store) == PKV_OK, "close", 0);
+    remove_store();
+}
+
+/* The call-th call of a kind fails while a snapshot is written: once, or from then on. */
+static void snapshot_fails(call_kind kind, int call, bool ever, int *last) {
+    int id = (int)kind * 1000 + call * 10 + ever;
+    pkv *store = open_store(PKV_SYNC_OS);
+    set_all(store, 1);
+    check(pkv_snapshot(store) == PKV_OK, "a first snapshot", id);
+    set_all(store, 2);
+    fail_from(kind, call, ever);
+    pkv_status status = pkv_snapshot(store);
+    if (atomic_load(&failures) == 0) *last = call; /* no such call any more */
+    check_all(store, 2, "memory holds everything", id);
+    pkv_status written = set(store, 100, 5);
+    check(written == PKV_OK || status != PKV_OK, "a set fails only where the snapshot did", id);
+    heal();
+    if (!ever && status && written == PKV_OK) {
+        check(pkv_snapshot(store) == PKV_OK, "the next snapshot succeeds", id);
+    }
+    (void)pkv_close(store); /* it tells where a flush failed */
+    store = open_store(PKV_SYNC_OS);
+    check_all(store, 2, "a reopen finds everything", id);
+    check(written != PKV_OK || holds(store, 100, 5), "also what was set after the failure", id);
+    check(pkv_snapshot(store) == PKV_OK, "a snapshot", id);
+    check(pkv_close(store) == PKV_OK, "close", id);
+    remove_store();
+}
+
+/* The same while a store is opened, created, written to and closed. */
+static void life_fails(call_kind kind, int call, int *last) {
+    int id = (int)kind * 1000 + call;
+    pkv *store = NULL;
+    fail_from(kind, call, false);
+    pkv_status status = pkv_open(path, NULL, &store);
+    int acknowledged = 0;
+    for (int i = 0; i < 100 && !status; i++) acknowledged += set(store, i, 1) == PKV_OK;
+    if (!status) (void)pkv_close(store);
+    if (atomic_load(&failures) == 0) *last = call;
+    heal();
+    store = open_store(PKV_SYNC_OS);
+    int good = 0;
+    for (int i = 0; i < 100; i++) good += holds(store, i, 1);
+    check(good == acknowledged, "what was acknowledged is there, and nothing else", id);
+    check(set(store, 7, 7) == PKV_OK && holds(store, 7, 7), "and can be written to", id);
+    check(pkv_close(store) == PKV_OK, "close", id);
+    remove_store();
+}
+
+int main(void) {
+    char folder[] = "/tmp/pkv-fault-XXXXXX";
+    if (!mkdtemp(folder)) return 1;
+    (void)snprintf(path, sizeof path, "%s/store", folder);
+    flush_fails();
+    for (call_kind kind = FLUSH; kind < KINDS; kind++) {
+        int last = 0;
+        for (int call = 1; !last; call++) life_fails(kind, call, &last);
+        for (int ever = 0; ever < 2; ever++) {
+            last = 0;
+            for (int call = 1; !last; call++) snapshot_fails(kind, call, ever, &last);
+        }
+    }
+    (void)rmdir(folder);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
