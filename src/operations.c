@@ -6,12 +6,24 @@
  */
 #include "store.h"
 
-static pkv_status check_key(const pkv *store, pkv_bytes key) {
+#include <string.h>
+
+/* The 8 bytes of a key must be an integer of the store's type, padded with zeros. */
+static pkv_status check_padding(pkv_integer type, pkv_bytes key) {
+    unsigned char padded[8];
+    pkv_status status = pkv_integer_key(type, pkv_key_integer(type, key.data), padded);
+    if (!status && memcmp(padded, key.data, 8) == 0) return PKV_OK;
+    return fail(PKV_KEY_MODE, NULL, NO_OFFSET, 0,
+                "a key that is no %s, the type of this store's keys", pkv_integer_name(type));
+}
+
+pkv_status store_check_key(const pkv *store, pkv_bytes key) {
+    pkv_integer type = store->config.key_type;
     if (store->config.keys == PKV_KEYS_FIXED) {
-        if (key.size == 8) return PKV_OK;
+        if (key.size == 8) return type <= PKV_I64 ? PKV_OK : check_padding(type, key);
         return fail(PKV_KEY_MODE, NULL, NO_OFFSET, 0,
                     "a key of %zu bytes: keys of this store are %s, 8 bytes", key.size,
-                    pkv_integer_name(store->config.key_type));
+                    pkv_integer_name(type));
     }
     if (key.size <= PKV_KEY_MAX) return PKV_OK;
     return fail(PKV_TOO_LARGE, NULL, NO_OFFSET, 0,
@@ -44,7 +56,7 @@ static pkv_status commit(pkv *store, const memory_key *key, record *entry, memor
 
 pkv_status pkv_set_typed(pkv *store, pkv_bytes key, pkv_bytes value, pkv_type type) {
     pkv_status status = store_usable(store);
-    if (!status) status = check_key(store, key);
+    if (!status) status = store_check_key(store, key);
     if (status) return status;
     if (value.size > PKV_VALUE_MAX) {
         return fail(PKV_TOO_LARGE, NULL, NO_OFFSET, 0,
@@ -72,7 +84,7 @@ pkv_status pkv_set(pkv *store, pkv_bytes key, pkv_bytes value) {
 
 pkv_status pkv_unset(pkv *store, pkv_bytes key) {
     pkv_status status = store_usable(store);
-    if (!status) status = check_key(store, key);
+    if (!status) status = store_check_key(store, key);
     if (status) return status;
     memory_key at = memory_key_of(&store->memory, key);
     memory_change change;
@@ -89,7 +101,7 @@ pkv_status pkv_unset(pkv *store, pkv_bytes key) {
 pkv_status pkv_get_typed(pkv *store, pkv_bytes key, void *buffer, size_t capacity, size_t *size,
                          pkv_type *type) {
     pkv_status status = store_usable(store);
-    if (!status) status = check_key(store, key);
+    if (!status) status = store_check_key(store, key);
     if (status) return status;
     memory_key at = memory_key_of(&store->memory, key);
     return memory_get(&store->memory, &at, buffer, capacity, size, type);
@@ -107,7 +119,7 @@ static pkv_status get_batch(pkv *store, size_t count, const pkv_bytes *keys, pkv
     memory *m = &store->memory;
     memory_key at[GET_BATCH];
     for (size_t i = 0; i < count; i++) {
-        pkv_status status = check_key(store, keys[i]);
+        pkv_status status = store_check_key(store, keys[i]);
         if (status) return status;
         at[i] = memory_key_of(m, keys[i]);
         memory_prefetch_bucket(m, &at[i]);

@@ -123,23 +123,6 @@ static pkv_status check_contradictions(const pkv_config *now, const pkv_config *
 
 /* ---- Restoring: what the disk reads, memory takes */
 
-/* The manifest knows what keys a store has, but the crate has none, and may have been told less. */
-static pkv_status check_key(const pkv *store, const record *entry) {
-    if (store->config.keys == PKV_KEYS_VARIABLE) return PKV_OK;
-    if (entry->key.size != 8) {
-        return fail(PKV_KEY_MODE, NULL, NO_OFFSET, 0,
-                    "a key of %zu bytes: the store was not written with %s keys", entry->key.size,
-                    pkv_integer_name(store->config.key_type));
-    }
-    unsigned char key[8];
-    int64_t value = pkv_key_integer(store->config.key_type, entry->key.data);
-    pkv_status status = pkv_integer_key(store->config.key_type, value, key);
-    if (!status && memcmp(key, entry->key.data, 8) == 0) return PKV_OK;
-    return fail(PKV_KEY_MODE, NULL, NO_OFFSET, 0,
-                "a key that is no %s: the store was written with a wider type of keys",
-                pkv_integer_name(store->config.key_type));
-}
-
 static pkv_status restore_entry(pkv *store, const record *entry, const memory_key *key) {
     memory *m = &store->memory;
     memory_change change;
@@ -169,7 +152,7 @@ static pkv_status restore_entries(void *context, const record *entries, size_t c
     for (*applied = 0; *applied < count; (*applied)++) {
         const record *entry = &entries[*applied];
         if (is_hole(store, entry, origin)) continue;
-        pkv_status status = check_key(store, entry);
+        pkv_status status = store_check_key(store, entry->key);
         if (!status) status = restore_entry(store, entry, &keys[*applied]);
         if (status) return status;
     }

@@ -74,6 +74,9 @@ pkv_status store_stop(pkv *store); /* ends thread and disk; the memory stays */
 void store_unlist(pkv *store);     /* lets opens of the same folder go on */
 void store_free(pkv *store);
 
+/* operations.c: can the store have this key? */
+pkv_status store_check_key(const pkv *store, pkv_bytes key);
+
 /* background.c */
 pkv_status background_start(pkv *store);
 void background_stop(pkv *store); /* finishes the snapshot that is running or due */

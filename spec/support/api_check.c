@@ -176,6 +176,8 @@ static void check_fixed(const char *path) {
     check(pkv_integer_key(PKV_I32, -5, key) == PKV_OK, "a key");
     check(pkv_set(store, (pkv_bytes){key, 8}, bytes("v")) == PKV_OK, "8 bytes");
     check(pkv_set(store, bytes("7 bytes"), bytes("v")) == PKV_KEY_MODE, "no 7 bytes");
+    unsigned char wide[8] = {0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    check(pkv_set(store, (pkv_bytes){wide, 8}, bytes("v")) == PKV_KEY_MODE, "no i64 as an i32");
     check(strstr(pkv_error_detail()->message, "i32") != NULL, "names the mode");
     check(pkv_close(store) == PKV_OK, "close");
     config.key_type = PKV_I64;

@@ -232,13 +232,10 @@ static void drop_obsolete_logs(manifest *m) {
 
 static pkv_status open_log(disk *d, const wal_options *options) {
     const manifest_group *last = &d->m.logs.groups[d->m.logs.count - 1];
-    uint64_t *tails = calloc(options->shard_count, sizeof *tails);
-    if (!tails) return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to open the log");
+    uint64_t tails[WAL_SHARDS_MAX];
     for (uint32_t i = 0; i < options->shard_count; i++) tails[i] = last->shards[i].size;
     d->current = last->ordinal;
-    pkv_status status = wal_open(&d->folder, options, last->ordinal, tails, &d->log);
-    free(tails);
-    return status;
+    return wal_open(&d->folder, options, last->ordinal, tails, &d->log);
 }
 
 /* Adds an empty log behind all that is there. */
@@ -273,17 +270,11 @@ static pkv_status close_log(disk *d) {
     if (d->unfinished) (void)disk_retire_log(d); /* should it fail, closing the log will too */
     manifest_group *current = manifest_find(&d->m.logs, d->current);
     uint32_t shard_count = current->shard_count;
-    uint64_t *sizes = calloc(shard_count, sizeof *sizes);
-    if (!sizes) {
-        wal_forget(d->log);
-        d->log = NULL;
-        return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to close the log");
-    }
+    uint64_t sizes[WAL_SHARDS_MAX];
     pkv_status status = wal_close(d->log, sizes);
     d->log = NULL;
-    for (uint32_t i = 0; i < shard_count && !status; i++) current->shards[i].size = sizes[i];
-    free(sizes);
     if (status) return status;
+    for (uint32_t i = 0; i < shard_count; i++) current->shards[i].size = sizes[i];
     if (d->listed) manifest_remove(&d->m.logs, d->listed);
     d->m.clean = true;
     status = manifest_write(&d->folder, &d->m);
@@ -318,8 +309,9 @@ void disk_forget_lock(disk *d) {
 uint64_t disk_log_bytes(disk *d) {
     os_lock(&d->lock);
     uint64_t bytes = wal_bytes(d->log);
-    for (size_t i = 0; i + 1 < d->m.logs.count; i++) {
+    for (size_t i = 0; i < d->m.logs.count; i++) {
         const manifest_group *g = &d->m.logs.groups[i];
+        if (g->ordinal == d->current) continue; /* and what is retired counts above, too */
         for (uint32_t shard = 0; shard < g->shard_count; shard++) bytes += g->shards[shard].size;
     }
     os_unlock(&d->lock);

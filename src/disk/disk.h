@@ -44,7 +44,6 @@ typedef struct disk {
     uint64_t retired;    /* of the one before, while `unfinished` */
     uint64_t listed;     /* of one that is listed, but was never switched to; or 0 */
     uint64_t unfinished; /* of a snapshot whose log has been rotated, but that failed; or 0 */
-    uint64_t unused;     /* ordinal of a log that is listed, the last one, but was not rotated to */
 } disk;
 
 typedef struct disk_wants {

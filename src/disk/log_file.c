@@ -200,11 +200,16 @@ void log_file_forget(log_file *file, uint64_t upto) {
     os_unlock(&file->extending);
 }
 
-void log_file_close(log_file *file) {
+void log_file_abandon(log_file *file) {
     if (!file) return;
     unmap(file);
     if (file->fd >= 0) (void)os_file_close(file->fd);
-    os_mutex_destroy(&file->extending);
     free(file->buffer);
     free(file);
+}
+
+void log_file_close(log_file *file) {
+    if (!file) return;
+    os_mutex_destroy(&file->extending);
+    log_file_abandon(file);
 }

@@ -61,8 +61,10 @@ pkv_status log_file_seal(log_file *file);
 /* Drops the process's view of pages behind the tail. */
 void log_file_forget(log_file *file, uint64_t upto);
 
-/* Closes without writing anything; frees. NULL is allowed. */
+/* Closes without writing anything; frees. NULL is allowed. log_file_abandon touches no lock, for a
+ * forked child. */
 void log_file_close(log_file *file);
+void log_file_abandon(log_file *file);
 
 #include "../os/visibility_end.h"
 #endif

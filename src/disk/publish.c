@@ -28,6 +28,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../bytes/limits.h"
 #include "../os/error.h"
 
 /* Changes a copy of the manifest by `change`, writes it, and only then makes it the one in force.
@@ -95,16 +96,13 @@ static pkv_status rotate(disk *d) {
 /* The sizes of the retired log, once it has been flushed: they are what it must have later. */
 pkv_status disk_retire_log(disk *d) {
     manifest_group *old = manifest_find(&d->m.logs, d->retired);
-    uint64_t *sizes = calloc(old->shard_count, sizeof *sizes);
-    if (!sizes) return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to rotate the log");
+    uint64_t sizes[WAL_SHARDS_MAX];
     pkv_status status = wal_retire(d->log, sizes);
-    if (!status) {
-        os_lock(&d->lock);
-        for (uint32_t i = 0; i < old->shard_count; i++) old->shards[i].size = sizes[i];
-        os_unlock(&d->lock);
-    }
-    free(sizes);
-    return status;
+    if (status) return status;
+    os_lock(&d->lock);
+    for (uint32_t i = 0; i < old->shard_count; i++) old->shards[i].size = sizes[i];
+    os_unlock(&d->lock);
+    return PKV_OK;
 }
 
 /* ---- Steps 7 and 8: the manifest */

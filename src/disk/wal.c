@@ -436,11 +436,11 @@ static int init_shard(wal_shard *s) {
     return error;
 }
 
-static void free_log(wal *log) {
+static void free_log(wal *log, void (*close)(log_file *file)) {
     for (uint32_t i = 0; log->shards && i < log->options.shard_count; i++) {
-        log_file_close(log->shards[i].file);
-        log_file_close(log->shards[i].retired);
-        log_file_close(log->shards[i].next);
+        close(log->shards[i].file);
+        close(log->shards[i].retired);
+        close(log->shards[i].next);
     }
     free(log->shards);
     free(log);
@@ -475,7 +475,7 @@ static pkv_status make_log(const os_folder *folder, const wal_options *options, 
         error = init_shard(&log->shards[i]);
     }
     if (error) {
-        free_log(log);
+        free_log(log, log_file_close);
         return fail_os(NULL, NO_OFFSET, error, "cannot make the locks of the log");
     }
     *out = log;
@@ -501,7 +501,7 @@ pkv_status wal_open(const os_folder *folder, const wal_options *options, uint64_
         if (error) status = fail_os(NULL, NO_OFFSET, error, "cannot start the log's thread");
     }
     if (status) {
-        free_log(log);
+        free_log(log, log_file_close);
         return status;
     }
     *out = log;
@@ -528,12 +528,12 @@ pkv_status wal_close(wal *log, uint64_t *sizes) {
         status = close_shard(log, &log->shards[i], &sizes[i]);
     }
     destroy_locks(log);
-    free_log(log);
+    free_log(log, log_file_close);
     return status;
 }
 
 void wal_forget(wal *log) {
-    free_log(log);
+    free_log(log, log_file_abandon);
 }
 
 /* ---- Figures */
