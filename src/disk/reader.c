@@ -68,6 +68,7 @@ static pkv_status fill(reader *in, size_t wanted) {
     uint64_t left = in->size - in->offset;
     size_t capacity = wanted > FILE_BUFFER_BYTES ? wanted : FILE_BUFFER_BYTES;
     if (capacity > left) capacity = (size_t)left;
+    if (capacity <= have) return PKV_OK; /* of a larger record that turned out to be none */
     pkv_status status = reserve(in, capacity);
     if (status) return status;
     size_t got = 0;
