@@ -227,6 +227,27 @@ for _, wal_io in ipairs { "mmap", "pwrite" } do
          end
       end)
 
+      it("of a record larger than what files are read by keeps what is before", function()
+         for _, size in ipairs { 200000, 262100, 300000, 900000 } do
+            local folder = disk.folder()
+            disk.killed(folder, ([[
+               local store = assert(pkv.open(path, %s))
+               store.one = 1
+               store.large = ("x"):rep(%d)
+               store.two = 2]]):format(options, size))
+            local bytes, records = log_of(folder)
+            for _, offset in ipairs { records[2].from, records[2].from + 9, records[2].upto - size // 2,
+                                      records[2].upto - 1 } do
+               local copy = disk.copy(folder)
+               helper.write(copy .. "/" .. LOG, bytes:sub(1, offset) .. ("\0"):rep(#bytes - offset))
+               goes_on(copy, { one = 1 }, size)
+               helper.write(copy .. "/manifest", helper.read(folder .. "/manifest"))
+               helper.write(copy .. "/" .. LOG, disk.flipped(bytes, offset))
+               goes_on(copy, { one = 1 }, size)
+            end
+         end
+      end)
+
       it("does not come back with what was cut off, whatever is appended later", function()
          die_with(keys, options)
          local bytes, records = log_of(path)
