@@ -20,7 +20,7 @@
 #endif
 
 #define IDS            4000u
-#define STEPS     (SANITIZED ? 10000u : 60000u)
+#define STEPS          (SANITIZED ? 10000u : 60000u)
 #define LARGEST        (5 * CHUNK_BYTES)
 #define LARGEST_OF_ALL (80 * CHUNK_BYTES)
 #define KEY_BYTES      400u

@@ -15,8 +15,8 @@ typedef struct region {
 } region;
 
 /* Reserves `count` spans, each as large as 32-bit offsets can address and as the machine's memory
- * can make sense of (4 times its fair share, 64 MiB at least); smaller where address space is
- * short. */
+ * can make sense of (4 times its fair share; 4 GiB at least, so that a value of 1 GiB can take
+ * another's place); smaller where address space is short. */
 pkv_status region_create(region *r, uint32_t count);
 void region_destroy(region *r); /* safe on a zeroed one */
 

@@ -3,9 +3,9 @@
 #include "block.h"
 #include "shard.h"
 
-/* Evacuation begins when so little as a 16th of the bytes in chunks is wasted, and 2 chunks. */
-#define WASTE_PART   16u
-#define WASTE_CHUNKS 2u
+/* Evacuation begins when more than a 24th of the bytes in chunks, and a chunk, is wasted. */
+#define WASTE_PART   24u
+#define WASTE_CHUNKS 1u
 
 /* The share of work of one step. */
 #define SURVEYED_PER_STEP 128u
@@ -13,6 +13,11 @@
 #define BUCKETS_PER_STEP  8u
 #define MOVED_PER_STEP    16u
 #define BYTES_PER_STEP    4096u
+
+/* An evacuation empties so much of the chunks at most, and of the waste in them: it needs memory
+ * for what it moves before it gives any back. */
+#define CHUNKS_PART 8u
+#define WANTED_PART 2u
 
 /* An evacuation that gains less than this part of what it was to gain is not tried again until
  * there is more waste: blocks of a third of a chunk and a bit, say, always waste the rest. */
@@ -40,13 +45,14 @@ static void idle(shard *s) {
 
 /* ---- Survey */
 
-/* The sparsest chunks that have half of the waste, but none that is nearly full. */
-static unsigned choose_sparse(const upkeep *u) {
+/* The sparsest chunks that have enough of the waste, but none that is nearly full. */
+static void choose_sparse(upkeep *u) {
     uint64_t all = 0, sum = 0;
     for (unsigned i = 0; i < FULLNESS_CLASSES; i++) all += u->free_bytes[i];
-    unsigned class = 0;
-    while (class < FULLNESS_CLASSES - 1 && sum < all / 2) sum += u->free_bytes[class ++];
-    return class;
+    u->wanted = all / WANTED_PART;
+    u->quota = u->quota / CHUNKS_PART + 1;
+    u->sparse = 0;
+    while (u->sparse < FULLNESS_CLASSES - 1 && sum < u->wanted) sum += u->free_bytes[u->sparse++];
 }
 
 static void survey(shard *s) {
@@ -55,9 +61,10 @@ static void survey(shard *s) {
         if (!is_candidate(&s->arena, u->chunk)) continue;
         const chunk_info *info = space_info(&s->arena.space, u->chunk);
         u->free_bytes[fullness(info)] += CHUNK_BYTES - info->size;
+        u->quota++;
     }
     if (u->chunk < s->arena.space.top) return;
-    u->sparse = choose_sparse(u);
+    choose_sparse(u);
     u->chunk = s->arena.space.first;
     u->phase = UPKEEP_MARK;
 }
@@ -74,6 +81,11 @@ static void drop_free(shard *s) {
     u->chunk++;
 }
 
+static bool is_enough(const shard *s) {
+    const upkeep *u = &s->upkeep;
+    return u->chunk >= s->arena.space.top || u->quota == 0 || u->expected >= u->wanted;
+}
+
 static bool is_sparse(const shard *s, uint32_t chunk) {
     return is_candidate(&s->arena, chunk) &&
            fullness(space_info(&s->arena.space, chunk)) < s->upkeep.sparse;
@@ -85,16 +97,17 @@ static void mark(shard *s) {
         drop_free(s);
         return;
     }
-    for (unsigned i = 0; i < SURVEYED_PER_STEP && u->chunk < s->arena.space.top; i++, u->chunk++) {
+    for (unsigned i = 0; i < SURVEYED_PER_STEP && !is_enough(s); i++, u->chunk++) {
         if (!is_sparse(s, u->chunk)) continue;
         chunk_info *info = space_info(&s->arena.space, u->chunk);
         info->leaving = CHUNK_LEAVING;
         s->arena.leaving++;
+        u->quota--;
         u->expected += CHUNK_BYTES - info->size;
         u->granule = chunk_start(u->chunk);
         return;
     }
-    if (u->chunk >= s->arena.space.top) u->phase = UPKEEP_MOVE;
+    if (is_enough(s)) u->phase = UPKEEP_MOVE;
 }
 
 /* ---- Move */

@@ -33,6 +33,8 @@ typedef struct upkeep {
     uint32_t granule;  /* mark: where in a chunk its free blocks are being taken out; or 0 */
     uint32_t bucket;   /* move: the next one */
     unsigned sparse;   /* a chunk less full than this class is sparse */
+    uint32_t quota;    /* survey: chunks counted; mark: chunks that may still be marked */
+    uint64_t wanted;   /* mark: free bytes that are enough */
     uint64_t expected; /* mark: free bytes of the chunks marked so far */
     int64_t gained;    /* move: bytes given back so far, less those newly taken */
     uint64_t accepted; /* waste that an evacuation was found not to reduce */
