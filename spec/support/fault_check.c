@@ -164,6 +164,12 @@ static void snapshot_fails(call_kind kind, int call, bool ever, int *last) {
     if (!ever && status && written == PKV_OK) {
         check(pkv_snapshot(store) == PKV_OK, "the next snapshot succeeds", id);
     }
+    pkv_stats stats;
+    if (pkv_stats_get(store, &stats) == PKV_OK && stats.read_only) {
+        check(pkv_snapshot(store) != PKV_OK, "no snapshot after a failed flush", id);
+        bool flushed = kind != FLUSH; /* the log, though the manifest is in doubt */
+        check(flushed || pkv_sync(store) != PKV_OK, "no flush after a failed flush", id);
+    }
     (void)pkv_close(store); /* it tells where a flush failed */
     store = open_store(PKV_SYNC_OS);
     check_all(store, 2, "a reopen finds everything", id);
