@@ -576,7 +576,8 @@ static void limits_are_kept(void) {
     memory_destroy(&m, false);
 }
 
-/* Counts what has been run since the last one as one test. */
+#define TEST(call) ((call), end_test())
+
 static void end_test(void) {
     static unsigned wrong_before;
     *(wrong == wrong_before ? &passed : &failed) += 1;
@@ -589,27 +590,17 @@ int main(int argc, char **argv) {
     printf("seed %llu\n", (unsigned long long)seed);
     pattern_fill();
     for (int fixed_keys = 0; fixed_keys < 2; fixed_keys++) {
-        operations_match_the_model(fixed_keys, 1);
-        end_test();
-        operations_match_the_model(fixed_keys, 4);
-        end_test();
-        walks_see_what_stays_once(fixed_keys);
-        end_test();
-        abandoned_changes_leave_no_trace(fixed_keys);
-        end_test();
-        memory_is_bounded_under_churn(fixed_keys);
-        end_test();
-        sparse_chunks_are_evacuated(fixed_keys);
-        end_test();
-        a_refused_change_changes_nothing(fixed_keys);
-        end_test();
-        threads_see_whole_entries(fixed_keys);
-        end_test();
+        TEST(operations_match_the_model(fixed_keys, 1));
+        TEST(operations_match_the_model(fixed_keys, 4));
+        TEST(walks_see_what_stays_once(fixed_keys));
+        TEST(abandoned_changes_leave_no_trace(fixed_keys));
+        TEST(memory_is_bounded_under_churn(fixed_keys));
+        TEST(sparse_chunks_are_evacuated(fixed_keys));
+        TEST(a_refused_change_changes_nothing(fixed_keys));
+        TEST(threads_see_whole_entries(fixed_keys));
     }
-    large_values_are_reused();
-    end_test();
-    limits_are_kept();
-    end_test();
+    TEST(large_values_are_reused());
+    TEST(limits_are_kept());
     printf("%u passed, %u failed\n", passed, failed);
     return failed > 0;
 }
