@@ -27,7 +27,7 @@
 #define ABSENT         UINT32_MAX
 
 static unsigned passed, failed; /* tests */
-static unsigned wrong;          /* checks that did not hold, of the millions in a test */
+static unsigned wrong;          /* checks of the current test that did not hold */
 
 #define CHECK(condition) check((condition), #condition, __func__, __LINE__)
 
@@ -576,13 +576,7 @@ static void limits_are_kept(void) {
     memory_destroy(&m, false);
 }
 
-#define TEST(call) ((call), end_test())
-
-static void end_test(void) {
-    static unsigned wrong_before;
-    *(wrong == wrong_before ? &passed : &failed) += 1;
-    wrong_before = wrong;
-}
+#define TEST(call) (wrong = 0, (call), *(wrong == 0 ? &passed : &failed) += 1)
 
 int main(int argc, char **argv) {
     seed = argc > 1 ? strtoull(argv[1], NULL, 0) : os_random();
