@@ -1,7 +1,8 @@
 /* internals_manifest.c - manifests for specs.
  *
  * A manifest is a table { keys, key_type, values, last_ordinal, clean, hash_seed, hash_check,
- * snapshots, logs }; the last two list groups { ordinal, foreign, shards }, and these list { size, entries, checksum }. */
+ * snapshots, logs }; the last two list groups { ordinal, foreign, shards }, and these list
+ * { size, entries, checksum }. */
 #include <string.h>
 #include "../../src/disk/manifest.h"
 #include "../../src/os/error.h"
