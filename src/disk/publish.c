@@ -156,7 +156,8 @@ static pkv_status write_and_publish(disk *d, const disk_snapshot_plan *plan,
 }
 
 pkv_status disk_snapshot(disk *d, const disk_snapshot_plan *plan, disk_snapshot_result *result) {
-    pkv_status status = d->unfinished ? PKV_OK : rotate(d);
+    pkv_status status = wal_check(d->log); /* before any file is touched */
+    if (!status && !d->unfinished) status = rotate(d);
     if (status) return status;
     plan->settle(plan->source.context);
     status = disk_retire_log(d);

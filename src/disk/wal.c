@@ -79,6 +79,10 @@ static pkv_status fail_read_only(wal *log) {
                 error.message);
 }
 
+pkv_status wal_check(wal *log) {
+    return wal_broken(log) ? fail_read_only(log) : PKV_OK;
+}
+
 /* ---- Files of an ordinal */
 
 static file_name diff_name(uint64_t ordinal, uint32_t shard, uint32_t count) {

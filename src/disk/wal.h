@@ -72,6 +72,8 @@ uint64_t wal_flushes(wal *log);
 bool wal_is_mapped(wal *log);
 /* NULL, or the error that broke the log. */
 const pkv_error *wal_broken(wal *log);
+/* PKV_READ_ONLY where it is broken. */
+pkv_status wal_check(wal *log);
 /* Makes this thread's last error the one that broke the log. */
 void wal_break(wal *log);
 
