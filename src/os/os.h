@@ -55,7 +55,8 @@ void os_file_drop_cache(int fd);
 int os_rename(const os_folder *folder, const char *from, const char *to);
 int os_unlink(const os_folder *folder, const char *name);
 
-/* Exclusive lock of an open file, shared with the crate (flock): EWOULDBLOCK where it is held. */
+/* Exclusive lock of an open file, shared with the crate (flock): EWOULDBLOCK where it is held, and
+ * still is after a moment. */
 int os_file_lock(int fd);
 /* True where stores through a shared mapping are as safe as write() on this file's file system,
  * and a populated page of an allocated range never raises SIGBUS. */

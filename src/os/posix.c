@@ -231,11 +231,17 @@ int os_unlink(const os_folder *folder, const char *name) {
     return unlinkat(folder->fd, name, 0) == 0 ? 0 : errno;
 }
 
+/* What another thread forks or spawns holds our locks too, for the moment until it lets go of them:
+ * a store that was closed meanwhile would seem to be locked. So it takes several tries to know. */
 int os_file_lock(int fd) {
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EINTR) return errno;
+    enum { TRIES = 7 };
+    for (int i = 0;; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+        if (errno == EINTR) continue;
+        if (errno != EWOULDBLOCK || i >= TRIES) return errno;
+        struct timespec pause = {0, 1000000L << i};
+        (void)nanosleep(&pause, NULL);
     }
-    return 0;
 }
 
 bool os_file_maps_safely(int fd) {
