@@ -257,6 +257,7 @@ describe("the crate's three errors are told with the names of the files:", funct
    it("and what was never published is none", function()
       helper.write(path .. "/snapshot_4_1-of-3_pending.bin", "half written")
       assert.same(expected_of("u8_snap", "u8"), content_of(path, "u8"))
+      helper.write(path .. "/snapshot_4_1-of-3_pending.bin", "half written")
       assert.equal(1, pkv.delete_failed_pending_snapshots(path))
       assert.equal(0, pkv.delete_failed_pending_snapshots(path))
       assert.same(expected_of("u8_snap", "u8"), content_of(path, "u8"))

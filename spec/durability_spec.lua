@@ -301,10 +301,12 @@ describe("a full disk", function()
 
    it("makes a snapshot fail that is then tried again by itself", function()
       if not mount "1m" then return end
-      local store = assert(pkv.open(mounted .. "/store", { snapshot_interval = 10 }))
-      fill(25)
+      local store = assert(pkv.open(mounted .. "/store", { snapshot_interval = false }))
       for i = 1, 10 do store[("key %d"):format(i)] = ("x"):rep(2000) end
-      disk.wait(function() return pkv.stats(store).snapshot_failures > 0 end)
+      fill(0)
+      local done, _, code = pkv.snapshot(store)
+      assert.is_nil(done)
+      assert.equal("no_space", code)
       assert.match("No space left", pkv.stats(store).last_failure)
       local expected = copy_of(helper.content(store))
       make_room()
