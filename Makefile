@@ -33,7 +33,7 @@ PROTO_LIBS   = $(shell pkg-config --libs libprotobuf-c 2>/dev/null || echo -lpro
 
 ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(VARIANT) \
              $(PROTO_CFLAGS) $(LUA_CFLAGS) -MMD -MP $(CPPFLAGS) $(CFLAGS)
-ALL_LIBS   = -pthread $(VARIANT) $(LDFLAGS) $(PROTO_LIBS)
+ALL_LIBS   = -pthread $(VARIANT) $(LDFLAGS) $(PROTO_LIBS) -ldl
 
 # ---- What is built from what
 

@@ -67,7 +67,7 @@ build = {
             "src/protobuf.c",
             "src/store.c",
          },
-         libraries = { "protobuf-c", "pthread" },
+         libraries = { "protobuf-c", "pthread", "dl" },
          incdirs = { "$(PROTOBUF_C_INCDIR)" },
          libdirs = { "$(PROTOBUF_C_LIBDIR)" },
       },

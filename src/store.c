@@ -34,9 +34,10 @@ static void after_fork_in_child(void) {
     os_unlock(&registry_lock);
 }
 
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static pthread_once_t process_once = PTHREAD_ONCE_INIT;
 
-static void register_fork_handlers(void) {
+static void prepare_process(void) {
+    os_stay_loaded();
     (void)os_fork_handlers(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
@@ -296,7 +297,7 @@ pkv_status pkv_open(const char *path, const pkv_config *config, pkv **store) {
         return fail(PKV_USAGE, NULL, NO_OFFSET, 0,
                     "pkv_open wants a path and a place for the store");
     }
-    (void)pthread_once(&fork_once, register_fork_handlers);
+    (void)pthread_once(&process_once, prepare_process);
     pkv *opened = NULL;
     pkv_status status = open_store(path, config ? config : &defaults, &opened);
     if (status) return fail_context("cannot open store %s", path);

@@ -129,6 +129,10 @@ unsigned os_fork_generation(void);
 /* Registers handlers once: `prepare` runs in the parent before fork, `parent` and `child` after. */
 int os_fork_handlers(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 
+/* Keeps the library's code in memory until the process ends, also where a program that has loaded
+ * it as a plug-in unloads it: threads may be running in it. */
+void os_stay_loaded(void);
+
 /* ---- The rest */
 
 /* Seconds on a monotonic clock. */

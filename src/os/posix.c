@@ -4,6 +4,7 @@
 #include "os.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -392,6 +393,16 @@ unsigned os_fork_generation(void) {
 int os_fork_handlers(void (*prepare)(void), void (*parent)(void), void (*child)(void)) {
     user_child = child;
     return pthread_atfork(prepare, parent, after_fork_in_child);
+}
+
+void os_stay_loaded(void) {
+#ifdef RTLD_NODELETE
+    static const char here;
+    Dl_info facts;
+    if (dladdr(&here, &facts) != 0 && facts.dli_fname) {
+        (void)dlopen(facts.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    }
+#endif
 }
 
 /* ---- The rest */
