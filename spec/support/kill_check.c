@@ -18,10 +18,14 @@
 #include <unistd.h>
 #include "../../src/pkv.h"
 
-#define THREADS    3
-#define KEYS       150 /* per thread */
-#define VALUE_MAX  (300 << 10)
-#define ROUNDS     60
+#define THREADS   3
+#define KEYS      150 /* per thread */
+#define VALUE_MAX (300 << 10)
+#ifdef __SANITIZE_THREAD__
+#define ROUNDS 15
+#else
+#define ROUNDS 60
+#endif
 #define NOT_OPENED 100 /* exit codes of the verifier; others: number of wrong keys */
 
 /* Shared by all processes. Thread t makes its changes in order, from 1 on; a key that was never
