@@ -32,6 +32,9 @@
 
 /* Buffer of a reader or writer of whole files. */
 #define FILE_BUFFER_BYTES ((size_t)256 << 10)
+/* How far the log was flushed is said again until a record up to this size, of another key than the
+ * empty one, has said it: these are found behind a damaged record. */
+#define MARKED_RECORD_MAX ((size_t)256 << 10)
 
 #ifdef PKV_TINY
 #define CHUNK_BYTES     ((uint32_t)4 << 10)

@@ -9,9 +9,7 @@
 #include "../bytes/varint.h"
 #include "../os/error.h"
 
-/* Marks are looked for in records up to this size: a writer sets one with nearly every flush, so
- * that those in larger records are not missed. */
-#define EXAMINED_RECORD_MAX ((size_t)16 << 10)
+#define KEY_TAG             0x0a
 #define CHECKSUM_TAG        0x7d
 #define CHECKSUM_FIELD_SIZE 5
 
@@ -123,6 +121,8 @@ static uint64_t mark_at(const reader *in, const uint8_t *at, size_t available) {
     const uint8_t *message = varint_read(at, at + (available < 4 ? available : 4), &length);
     if (!message || length < CHECKSUM_FIELD_SIZE) return 0;
     if (length > available - (size_t)(message - at)) return 0;
+    /* What a record begins and ends with, before its bytes are summed up. */
+    if (message[0] != KEY_TAG) return 0;
     if (message[length - CHECKSUM_FIELD_SIZE] != CHECKSUM_TAG) return 0;
     record entry;
     size_t size;
@@ -137,7 +137,7 @@ static void examine(const reader *in, size_t count, reader_rest *rest) {
         rest->end = in->offset + i + 1;
         if (in->origin == RECORD_FOREIGN) continue;
         size_t available = in->end - i;
-        if (available > EXAMINED_RECORD_MAX) available = EXAMINED_RECORD_MAX;
+        if (available > MARKED_RECORD_MAX) available = MARKED_RECORD_MAX;
         uint64_t mark = mark_at(in, in->buffer + i, available);
         if (mark > rest->mark) rest->mark = mark;
     }
@@ -147,11 +147,11 @@ pkv_status reader_examine_rest(reader *in, reader_rest *rest) {
     rest->end = in->offset;
     rest->mark = 0;
     while (in->offset < in->size) {
-        pkv_status status = fill(in, FILE_BUFFER_BYTES);
+        pkv_status status = fill(in, 2 * MARKED_RECORD_MAX);
         if (status) return status;
         size_t count = in->end;
         if (count == 0) return PKV_OK;
-        if (unread(in) > 0 && count > EXAMINED_RECORD_MAX) count -= EXAMINED_RECORD_MAX;
+        if (unread(in) > 0 && count > MARKED_RECORD_MAX) count -= MARKED_RECORD_MAX;
         examine(in, count, rest);
         in->begin = count;
         in->offset += count;

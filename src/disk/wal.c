@@ -26,7 +26,7 @@ typedef struct wal_shard {
     os_mutex append;
     log_file *file, *retired, *next;
     uint64_t wake_at;       /* tail at which the keeper is to make room */
-    uint64_t flushed;       /* said by the next record; 0: nothing new to say */
+    uint64_t flushed;       /* to be said by a record; 0: nothing new to say */
     uint64_t previous_size; /* likewise */
 
     os_mutex flush;
@@ -158,9 +158,11 @@ pkv_status wal_append(wal *log, uint32_t shard, record *entry, uint64_t *positio
     entry->flushed = s->flushed;
     entry->previous_size = s->previous_size;
     log_file *file = s->file;
+    uint64_t tail = file->tail;
     pkv_status status = log_file_append(file, entry, keep, &broken);
     if (!status) {
-        s->flushed = s->previous_size = 0;
+        if (file->tail - tail <= MARKED_RECORD_MAX && entry->key.size > 0) s->flushed = 0;
+        s->previous_size = 0;
         *position = file->position + file->tail;
         if (file->tail > s->wake_at) {
             s->wake_at = WAKE_NEVER;
