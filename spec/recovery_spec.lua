@@ -301,6 +301,23 @@ describe("a flipped bit", function()
       assert.same(values_of(keys), content_of(path))
    end)
 
+   it("is found too where large records follow what was flushed, whichever of them says so", function()
+      for _, code in ipairs {
+         [[store.two = ("x"):rep(20000)]], [[store.two = ("x"):rep(250000)]],
+         [[store.two = ("x"):rep(300000) store.three = 3]], [[store[""] = "empty" store.three = 3]],
+      } do
+         local folder = disk.folder()
+         disk.killed(folder, ([[
+            local store = assert(pkv.open(path))
+            store.one = 1
+            assert(pkv.sync(store))
+            %s]]):format(code))
+         local bytes, records = log_of(folder)
+         helper.write(folder .. "/" .. LOG, disk.flipped(bytes, records[1].upto - 1))
+         is_damaged(folder, LOG, 0)
+      end
+   end)
+
    it("in the log of a process that died, where nothing was flushed, leaves what is before it", function()
       die_with(keys)
       local bytes, records = log_of(path)
