@@ -33,10 +33,12 @@ describe("the checksum", function()
         end)
     end)
 
-    it("of records begins with the ordinal's 8 bytes", function()
+    it("of records begins with the ordinal's 8 bytes, and the salt's", function()
         for _, ordinal in ipairs { 0, 1, 2, 255, 256, 1 << 40, math.maxinteger } do
             assert.equal(internals.checksum(0, string.pack("<i8", ordinal)),
                 internals.checksum_seed(ordinal))
+            assert.equal(internals.checksum(0, string.pack("<i8i8", ordinal, 1 << 63)),
+                internals.checksum_seed(ordinal, 1 << 63))
         end
     end)
 end)

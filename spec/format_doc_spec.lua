@@ -125,8 +125,9 @@ end
 -- All records of the log of a store that was closed, by key.
 local function records()
     local bytes, found, at = folder.read(path, LOG), {}, 1
+    local seed = internals.checksum_seed(1, internals.manifest_read(path).salt)
     while at <= #bytes do
-        local result, size, record = internals.record_decode(bytes:sub(at), internals.checksum_seed(1), "ours")
+        local result, size, record = internals.record_decode(bytes:sub(at), seed, "ours")
         assert.equal("ok", result)
         found[record.key] = record
         at = at + size

@@ -14,7 +14,7 @@ end
 local function sample()
     return {
         keys = 2, key_type = 1, values = 17, last_ordinal = 1 << 40, clean = true,
-        hash_seed = -3, hash_check = 1 << 62,
+        hash_seed = -3, hash_check = 1 << 62, salt = 1 << 63,
         snapshots = {
             { ordinal = 1, foreign = true, shards = shards(1) },
             { ordinal = 4, foreign = false, shards = shards(3, math.maxinteger - 10) },
@@ -28,7 +28,8 @@ local function sample()
 end
 
 local function empty()
-    return { keys = 0, key_type = 0, values = 0, last_ordinal = 0, clean = false, hash_seed = 0, hash_check = 0,
+    return { keys = 0, key_type = 0, values = 0, last_ordinal = 0, clean = false,
+        hash_seed = 0, hash_check = 0, salt = 0,
         snapshots = {}, logs = {} }
 end
 

@@ -364,6 +364,39 @@ describe("a log that the manifest lists", function()
       for _ = 1, 2 do assert.same({ a = "ours", b = "theirs" }, content_of(path)) end
    end)
 
+   it("and no other, even where an ordinal of ours was given away for nothing", function()
+      local store = assert(pkv.open(path))
+      store.a = "ours"
+      assert(pkv.close(store))
+      local manifest = internals.manifest_read(path)
+      manifest.last_ordinal = 3 -- by a rotation that failed
+      assert(internals.manifest_write(path, manifest))
+      helper.write(path .. "/snapshot_2_0-of-2_diff.bin", "")
+      helper.write(path .. "/snapshot_2_1-of-2_diff.bin", "\x0b\x0a\x01b\x12\x06theirs")
+      assert.match("snapshot_2_1-of-2_diff.bin", refusal(path, "corrupt"), 1, true)
+      disk.remove(path, "manifest")
+      assert.same({ a = "ours", b = "theirs" }, content_of(path))
+   end)
+
+   it("is not taken for damaged because of a value that holds another log", function()
+      local other = disk.folder()
+      local store = assert(pkv.open(other))
+      for i = 1, 20 do
+         store[i .. ""] = ("x"):rep(100)
+         assert(pkv.sync(store)) -- each record tells how much has been flushed
+      end
+      assert(pkv.close(store))
+      store = assert(pkv.open(path))
+      store.a = "here"
+      store.log = helper.read(other .. "/" .. LOG)
+      local copy = disk.copy(path)
+      assert(pkv.close(store))
+      local bytes, records = log_of(copy)
+      local torn = records[2].from + 3
+      helper.write(copy .. "/" .. LOG, bytes:sub(1, torn) .. "?" .. bytes:sub(torn + 2))
+      assert.same({ a = "here" }, content_of(copy))
+   end)
+
    it("is read whatever the shards were, and are now, and however the store ended", function()
       random.rounds(1, function()
          local expected = {}

@@ -177,11 +177,11 @@ static void report_restored(pkv *store) {
 
 /* ---- Opening */
 
-static pkv_status open_wings(pkv *store, const char *path, os_folder folder) {
+static pkv_status open_wings(pkv *store) {
     pkv_config *c = &store->config;
     double start = os_now();
     disk_wants wants = {c->keys, c->key_type, c->values, c->create != PKV_NO};
-    pkv_status status = disk_open(path, folder, &wants, &store->disk);
+    pkv_status status = disk_open(&store->disk, &wants);
     if (status) {
         store->disk = (disk){.lock_fd = -1, .folder.fd = -1};
         return status;
@@ -200,6 +200,7 @@ static pkv_status open_wings(pkv *store, const char *path, os_folder folder) {
                        .sync = c->sync,
                        .sync_seconds = c->sync_seconds,
                        .io = c->wal_io,
+                       .salt = store->disk.m.salt,
                        .grown = background_log_grown,
                        .context = store};
     status = disk_start(&store->disk, &log);
@@ -254,40 +255,49 @@ static pkv_status open_again(pkv *store, const pkv_config *config) {
     return status;
 }
 
-static pkv_status open_store(const char *path, const pkv_config *config, pkv **out) {
+/* A store that is not open yet, with its lock file; listed even if that fails. `folder` belongs to
+ * it. Called with the registry locked, so that no fork comes between. */
+static pkv_status begin_store(const char *path, os_folder folder, const pkv_config *config,
+                              pkv **store) {
+    *store = list_new(&folder, config);
+    if (*store) return disk_begin(path, folder, &(*store)->disk);
+    os_folder_close(&folder);
+    return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to open a store");
+}
+
+static void end_opening(pkv *store) {
+    os_lock(&registry_lock);
+    store->busy = false;
+    os_wake_all(&registry_changed);
+    os_unlock(&registry_lock);
+}
+
+static pkv_status open_store(const char *path, const pkv_config *config, pkv **store) {
     pkv_status status = check_config(config);
     if (status) return status;
     os_folder folder;
     status = disk_open_folder(path, config->create != PKV_NO, &folder);
     if (status) return status;
     os_lock(&registry_lock);
-    pkv *store = find_open(&folder);
-    if (store) {
-        status = open_again(store, config);
+    *store = find_open(&folder);
+    if (*store) {
+        status = open_again(*store, config);
         os_unlock(&registry_lock);
         os_folder_close(&folder);
-        *out = store;
         return status;
     }
-    store = list_new(&folder, config);
+    status = begin_store(path, folder, config, store);
     os_unlock(&registry_lock);
-    if (!store) {
-        os_folder_close(&folder);
-        return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to open a store");
-    }
-    status = open_wings(store, path, folder);
+    if (!*store) return status;
+    if (!status) status = open_wings(*store);
     if (status) {
         pkv_error error = *pkv_error_detail();
-        (void)store_stop(store);
-        store_unlist(store);
-        store_free(store);
+        (void)store_stop(*store);
+        store_unlist(*store);
+        store_free(*store);
         return fail_with(&error);
     }
-    os_lock(&registry_lock);
-    store->busy = false;
-    os_wake_all(&registry_changed);
-    os_unlock(&registry_lock);
-    *out = store;
+    end_opening(*store);
     return PKV_OK;
 }
 

@@ -56,7 +56,8 @@ static int l_checksum_portable(lua_State *L) {
 }
 
 static int l_checksum_seed(lua_State *L) {
-    lua_pushinteger(L, checksum_seed((uint64_t)luaL_checkinteger(L, 1)));
+    uint64_t salt = (uint64_t)luaL_optinteger(L, 2, 0);
+    lua_pushinteger(L, checksum_seed((uint64_t)luaL_checkinteger(L, 1), salt));
     return 1;
 }
 

@@ -1,7 +1,7 @@
 /* internals_manifest.c - manifests for specs.
  *
  * A manifest is a table { keys, key_type, values, last_ordinal, clean, hash_seed, hash_check,
- * snapshots, logs }; the last two list groups { ordinal, foreign, shards }, and these list
+ * salt, snapshots, logs }; the last two list groups { ordinal, foreign, shards }, and these list
  * { size, entries, checksum }. */
 #include <string.h>
 #include "../../src/disk/manifest.h"
@@ -66,6 +66,7 @@ static pkv_status get_manifest(lua_State *L, int index, manifest *m) {
     m->clean = top_boolean(L, "clean");
     m->hash_seed = top_integer(L, "hash_seed");
     m->hash_check = top_integer(L, "hash_check");
+    m->salt = top_integer(L, "salt");
     pkv_status status = get_list(L, "snapshots", &m->snapshots);
     if (!status) status = get_list(L, "logs", &m->logs);
     lua_pop(L, 1);
@@ -118,6 +119,7 @@ static void push_manifest(lua_State *L, const manifest *m) {
     set_boolean(L, "clean", m->clean);
     set_integer(L, "hash_seed", m->hash_seed);
     set_integer(L, "hash_check", m->hash_check);
+    set_integer(L, "salt", m->salt);
     set_list(L, "snapshots", &m->snapshots);
     set_list(L, "logs", &m->logs);
 }

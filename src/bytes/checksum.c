@@ -154,8 +154,9 @@ uint32_t checksum(uint32_t crc, const void *data, size_t size) {
     return have_instruction() ? ~by_instruction(~crc, at, size) : ~by_tables(~crc, at, size);
 }
 
-uint32_t checksum_seed(uint64_t ordinal) {
-    uint8_t bytes[8];
+uint32_t checksum_seed(uint64_t ordinal, uint64_t salt) {
+    uint8_t bytes[16];
     store_u64(bytes, ordinal);
-    return checksum(0, bytes, sizeof bytes);
+    store_u64(bytes + 8, salt);
+    return checksum(0, bytes, salt ? 16 : 8);
 }

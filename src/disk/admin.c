@@ -9,7 +9,9 @@ static pkv_status open_folder(const char *path, disk *d) {
     pkv_status status = disk_open_folder(path, false, &folder);
     if (status) return status;
     disk_wants wants = {0};
-    return disk_open(path, folder, &wants, d);
+    *d = (disk){.lock_fd = -1};
+    status = disk_begin(path, folder, d);
+    return status ? status : disk_open(d, &wants);
 }
 
 /* Removes the folder's files of a kind and ordinal. */

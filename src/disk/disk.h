@@ -12,9 +12,9 @@
  *      ├ fileset    names
  *      └ record     one entry as bytes
  *
- * Order of calls: disk_open, disk_restore, disk_start; then appends (disk_log) and snapshots from
- * any thread, snapshots one at a time; at last disk_close. disk_open and disk_restore change
- * nothing in the folder but for the lock file.
+ * Order of calls: disk_begin, disk_open, disk_restore, disk_start; then appends (disk_log) and
+ * snapshots from any thread, snapshots one at a time; at last disk_close. disk_open and
+ * disk_restore change nothing in the folder but for the lock file.
  */
 #ifndef PKV_DISK_H
 #define PKV_DISK_H
@@ -53,12 +53,18 @@ typedef struct disk_wants {
     bool create;
 } disk_wants;
 
-/* Opens the folder of `path` (created where wanted), takes the lock, learns what is there and
- * checks it against the wants. d->keys, key_type and values then say what the store is to be taken
- * for, and d->m.hash_seed how keys are to be hashed. `folder` has been opened by disk_open_folder
- * and belongs to *d from now on, also on failure. */
+/* Opens the folder itself, created where wanted. */
 pkv_status disk_open_folder(const char *path, bool create, os_folder *folder);
-pkv_status disk_open(const char *path, os_folder folder, const disk_wants *wants, disk *d);
+
+/* Opens the lock file. *d is zeroed but for lock_fd, which is -1; `folder` belongs to it from now
+ * on, also on failure. Where a fork may come, it must not come during this call, or the child could
+ * hold on to a lock file that nobody knows of. */
+pkv_status disk_begin(const char *path, os_folder folder, disk *d);
+
+/* Takes the lock, learns what is there and checks it against the wants. d->keys, key_type and
+ * values then say what the store is to be taken for, and d->m.hash_seed how keys are to be hashed.
+ * After a failure *d is closed. */
+pkv_status disk_open(disk *d, const disk_wants *wants);
 
 pkv_status disk_restore(disk *d, unsigned threads, const restore_sink *sink,
                         restore_result *result);

@@ -29,8 +29,8 @@ static void reserve_map(log_file *file) {
     }
 }
 
-pkv_status log_file_open(const os_folder *folder, const file_name *name, uint64_t tail, bool map,
-                         log_file **out) {
+pkv_status log_file_open(const os_folder *folder, const file_name *name, uint64_t salt,
+                         uint64_t tail, bool map, log_file **out) {
     log_file *file = calloc(1, sizeof *file);
     if (!file) return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to open a log file");
     file->fd = -1;
@@ -41,7 +41,7 @@ pkv_status log_file_open(const os_folder *folder, const file_name *name, uint64_
         return fail_os(NULL, NO_OFFSET, error, "cannot make a lock for a log file");
     }
     file->ordinal = name->ordinal;
-    file->seed = checksum_seed(name->ordinal);
+    file->seed = checksum_seed(name->ordinal, salt);
     file->tail = tail;
     file->map_start = file->forgotten = page_floor(tail);
     atomic_store_explicit(&file->ready, file->map_start, memory_order_relaxed);

@@ -39,8 +39,8 @@ typedef struct log_file {
 } log_file;
 
 /* Opens the existing file for appending at `tail`. `map` asks for a mapping. */
-pkv_status log_file_open(const os_folder *folder, const file_name *name, uint64_t tail, bool map,
-                         log_file **out);
+pkv_status log_file_open(const os_folder *folder, const file_name *name, uint64_t salt,
+                         uint64_t tail, bool map, log_file **out);
 
 /* Makes room for `size` bytes behind the tail, or as much of it as one small step does. */
 pkv_status log_file_make_room(log_file *file, uint64_t upto);

@@ -33,6 +33,7 @@ typedef struct manifest {
     uint64_t last_ordinal;
     bool clean;
     uint64_t hash_seed, hash_check; /* 0: none yet */
+    uint64_t salt;                  /* of the records' checksums, see checksum_seed; may be 0 */
     manifest_list snapshots, logs;
 } manifest;
 

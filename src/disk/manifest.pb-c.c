@@ -270,7 +270,7 @@ const ProtobufCMessageDescriptor pkv__group__descriptor =
   (ProtobufCMessageInit) pkv__group__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor pkv__manifest__field_descriptors[11] =
+static const ProtobufCFieldDescriptor pkv__manifest__field_descriptors[12] =
 {
   {
     "format",
@@ -393,6 +393,18 @@ static const ProtobufCFieldDescriptor pkv__manifest__field_descriptors[11] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "salt",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Pkv__Manifest, salt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "checksum",
     15,
     PROTOBUF_C_LABEL_NONE,
@@ -406,7 +418,7 @@ static const ProtobufCFieldDescriptor pkv__manifest__field_descriptors[11] =
   },
 };
 static const unsigned pkv__manifest__field_indices_by_name[] = {
-  10,   /* field[10] = checksum */
+  11,   /* field[11] = checksum */
   5,   /* field[5] = clean */
   0,   /* field[0] = format */
   9,   /* field[9] = hash_check */
@@ -415,14 +427,15 @@ static const unsigned pkv__manifest__field_indices_by_name[] = {
   1,   /* field[1] = keys */
   4,   /* field[4] = last_ordinal */
   7,   /* field[7] = logs */
+  10,   /* field[10] = salt */
   6,   /* field[6] = snapshots */
   3,   /* field[3] = values */
 };
 static const ProtobufCIntRange pkv__manifest__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 15, 10 },
-  { 0, 11 }
+  { 15, 11 },
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor pkv__manifest__descriptor =
 {
@@ -432,7 +445,7 @@ const ProtobufCMessageDescriptor pkv__manifest__descriptor =
   "Pkv__Manifest",
   "pkv",
   sizeof(Pkv__Manifest),
-  11,
+  12,
   pkv__manifest__field_descriptors,
   pkv__manifest__field_indices_by_name,
   2,  pkv__manifest__number_ranges,

@@ -108,13 +108,17 @@ struct  Pkv__Manifest
    */
   uint64_t hash_check;
   /*
+   * what the checksums of this store's records begin with, see doc/format.md
+   */
+  uint64_t salt;
+  /*
    * always there, and last; CRC-32C of the bytes before this field
    */
   uint32_t checksum;
 };
 #define PKV__MANIFEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&pkv__manifest__descriptor) \
-    , 0, 0, 0, 0, 0, 0, 0,NULL, 0,NULL, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, 0,NULL, 0,NULL, 0, 0, 0, 0 }
 
 
 /* Pkv__Shard methods */

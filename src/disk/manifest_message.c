@@ -137,6 +137,7 @@ static void fill_root(messages *m, const manifest *in) {
     root->clean = in->clean;
     root->hash_seed = in->hash_seed;
     root->hash_check = in->hash_check;
+    root->salt = in->salt;
     root->n_snapshots = in->snapshots.count;
     root->snapshots = add_groups(m, &in->snapshots);
     root->n_logs = in->logs.count;
@@ -237,6 +238,7 @@ static pkv_status unpack_root(const Pkv__Manifest *root, manifest *out) {
     out->clean = root->clean;
     out->hash_seed = root->hash_seed;
     out->hash_check = root->hash_check;
+    out->salt = root->salt;
     if (!unpack_list(root->snapshots, root->n_snapshots, &out->snapshots) ||
         !unpack_list(root->logs, root->n_logs, &out->logs)) {
         return fail_memory();

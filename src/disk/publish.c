@@ -143,9 +143,10 @@ static pkv_status publish(disk *d, const manifest_group *snapshot, uint32_t keep
 
 static pkv_status write_and_publish(disk *d, const disk_snapshot_plan *plan,
                                     manifest_group *snapshot) {
-    pkv_status status = snapshot_write(&d->folder, snapshot, plan->threads, &plan->source);
+    pkv_status status =
+        snapshot_write(&d->folder, snapshot, d->m.salt, plan->threads, &plan->source);
     if (!status) status = wal_sync(d->log);
-    if (!status) status = snapshot_check(&d->folder, snapshot, plan->threads);
+    if (!status) status = snapshot_check(&d->folder, snapshot, d->m.salt, plan->threads);
     if (!status) status = publish(d, snapshot, plan->keep_backups);
     if (status && status != PKV_READ_ONLY) {
         pkv_error error = *pkv_error_detail();

@@ -19,11 +19,11 @@ static pkv_status fail_read(const reader *in, int error) {
 }
 
 pkv_status reader_open(reader *in, const os_folder *folder, const file_name *name,
-                       record_origin origin) {
+                       record_origin origin, uint64_t salt) {
     memset(in, 0, sizeof *in);
     in->fd = -1;
     in->origin = origin;
-    in->seed = checksum_seed(name->ordinal);
+    in->seed = checksum_seed(name->ordinal, salt);
     file_name_format(name, in->name);
     int error = os_file_open(folder, in->name, OS_READ, &in->fd);
     if (error == ENOENT) return PKV_NOT_FOUND;

@@ -23,7 +23,7 @@ typedef struct reader {
 
 /* PKV_NOT_FOUND, without details, where there is no such file. */
 pkv_status reader_open(reader *in, const os_folder *folder, const file_name *name,
-                       record_origin origin);
+                       record_origin origin, uint64_t salt);
 void reader_close(reader *in); /* safe on a zeroed one */
 
 /* Some records that follow each other. */

@@ -49,10 +49,10 @@ static void count(restore *r, uint64_t entries, const reader *in, uint64_t cut_a
 static pkv_status open_snapshot(const restore *r, uint32_t shard, reader *in) {
     const manifest_group *g = r->at;
     file_name name = {g->ordinal, shard, g->shard_count, FILE_FULL};
-    pkv_status status = reader_open(in, r->folder, &name, origin_of(g));
+    pkv_status status = reader_open(in, r->folder, &name, origin_of(g), r->m->salt);
     if (status != PKV_NOT_FOUND) return status;
     name.kind = FILE_PENDING;
-    status = reader_open(in, r->folder, &name, origin_of(g));
+    status = reader_open(in, r->folder, &name, origin_of(g), r->m->salt);
     if (status != PKV_NOT_FOUND) return status;
     name.kind = FILE_FULL;
     char text[FILE_NAME_BYTES];
@@ -177,7 +177,7 @@ static pkv_status read_log_shard(void *context, size_t shard) {
     shard_facts *facts = &g->shards[shard];
     file_name name = {g->ordinal, (uint32_t)shard, g->shard_count, FILE_DIFF};
     reader in = {0};
-    pkv_status status = reader_open(&in, r->folder, &name, origin_of(g));
+    pkv_status status = reader_open(&in, r->folder, &name, origin_of(g), r->m->salt);
     if (status == PKV_NOT_FOUND) {
         char text[FILE_NAME_BYTES];
         file_name_format(&name, text);

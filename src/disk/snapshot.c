@@ -23,6 +23,7 @@ struct snapshot_writer {
 typedef struct snapshot_job {
     const os_folder *folder;
     const manifest_group *group;
+    uint64_t salt;
     const snapshot_source *source;
 } snapshot_job;
 
@@ -93,7 +94,7 @@ static pkv_status finish(snapshot_writer *out) {
 static pkv_status write_shard(void *context, size_t shard) {
     const snapshot_job *job = context;
     const manifest_group *group = job->group;
-    snapshot_writer out = {.fd = -1, .seed = checksum_seed(group->ordinal)};
+    snapshot_writer out = {.fd = -1, .seed = checksum_seed(group->ordinal, job->salt)};
     shard_name(group, (uint32_t)shard, FILE_PENDING, out.name);
     pkv_status status = create(job, &out);
     if (status) return status;
@@ -105,9 +106,9 @@ static pkv_status write_shard(void *context, size_t shard) {
     return status;
 }
 
-pkv_status snapshot_write(const os_folder *folder, manifest_group *group, unsigned threads,
-                          const snapshot_source *source) {
-    snapshot_job job = {folder, group, source};
+pkv_status snapshot_write(const os_folder *folder, manifest_group *group, uint64_t salt,
+                          unsigned threads, const snapshot_source *source) {
+    snapshot_job job = {folder, group, salt, source};
     pkv_status status = parallel_run(threads, group->shard_count, write_shard, &job);
     if (status) return status;
     int error = os_folder_sync(folder);
@@ -121,7 +122,7 @@ static pkv_status check_shard(void *context, size_t shard) {
     const shard_facts *facts = &job->group->shards[shard];
     file_name name = {job->group->ordinal, (uint32_t)shard, job->group->shard_count, FILE_PENDING};
     reader in;
-    pkv_status status = reader_open(&in, job->folder, &name, RECORD_OURS);
+    pkv_status status = reader_open(&in, job->folder, &name, RECORD_OURS, job->salt);
     if (status == PKV_NOT_FOUND) {
         return fail(PKV_IO, in.name, NO_OFFSET, 0, "snapshot file %s has gone while it was written",
                     in.name);
@@ -144,8 +145,9 @@ static pkv_status check_shard(void *context, size_t shard) {
     return status;
 }
 
-pkv_status snapshot_check(const os_folder *folder, const manifest_group *group, unsigned threads) {
-    snapshot_job job = {folder, group, NULL};
+pkv_status snapshot_check(const os_folder *folder, const manifest_group *group, uint64_t salt,
+                          unsigned threads) {
+    snapshot_job job = {folder, group, salt, NULL};
     return parallel_run(threads, group->shard_count, check_shard, &job);
 }
 

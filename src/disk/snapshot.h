@@ -19,12 +19,14 @@ typedef struct snapshot_source {
 pkv_status snapshot_put(snapshot_writer *out, pkv_bytes key, pkv_bytes value, pkv_type type);
 
 /* Writes and flushes the pending files, replacing what a failed attempt left, and makes them
- * durable by name. The group has the ordinal and the number of shards; the facts are set. */
-pkv_status snapshot_write(const os_folder *folder, manifest_group *group, unsigned threads,
-                          const snapshot_source *source);
+ * durable by name. The group has the ordinal and the number of shards; the facts are set. The salt
+ * is that of the records' checksums. */
+pkv_status snapshot_write(const os_folder *folder, manifest_group *group, uint64_t salt,
+                          unsigned threads, const snapshot_source *source);
 
 /* Reads the pending files back from the disk and compares them with the facts. */
-pkv_status snapshot_check(const os_folder *folder, const manifest_group *group, unsigned threads);
+pkv_status snapshot_check(const os_folder *folder, const manifest_group *group, uint64_t salt,
+                          unsigned threads);
 
 /* Renames what is still called pending. */
 pkv_status snapshot_rename(const os_folder *folder, const manifest_group *group);

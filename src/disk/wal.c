@@ -128,12 +128,12 @@ static pkv_status open_file(wal *log, uint64_t ordinal, uint32_t shard, uint64_t
                             log_file **out) {
     file_name name = diff_name(ordinal, shard, log->options.shard_count);
     bool map = log->options.io != PKV_WAL_IO_PWRITE;
-    pkv_status status = log_file_open(log->folder, &name, tail, map, out);
+    pkv_status status = log_file_open(log->folder, &name, log->options.salt, tail, map, out);
     if (status) return status;
     if (map && log->options.io == PKV_WAL_IO_DEFAULT && !os_file_maps_safely((*out)->fd)) {
         log_file_close(*out);
         *out = NULL;
-        return log_file_open(log->folder, &name, tail, false, out);
+        return log_file_open(log->folder, &name, log->options.salt, tail, false, out);
     }
     return PKV_OK;
 }

@@ -30,6 +30,7 @@ typedef struct wal_options {
     pkv_sync_mode sync;
     double sync_seconds; /* of PKV_SYNC_INTERVAL */
     pkv_wal_io io;
+    uint64_t salt; /* of the records' checksums */
     /* Called by the log's own thread when room had to be made: the log has grown. May be NULL. */
     void (*grown)(void *context);
     void *context;
