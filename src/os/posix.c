@@ -310,7 +310,18 @@ void os_map_forget(void *base, size_t size) {
 /* ---- Threads */
 
 int os_mutex_init(os_mutex *mutex) {
+#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+    /* Most are held for less time than it takes to fall asleep. */
+    pthread_mutexattr_t attributes;
+    int error = pthread_mutexattr_init(&attributes);
+    if (error) return error;
+    error = pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+    if (!error) error = pthread_mutex_init(mutex, &attributes);
+    (void)pthread_mutexattr_destroy(&attributes);
+    return error;
+#else
     return pthread_mutex_init(mutex, NULL);
+#endif
 }
 
 void os_mutex_destroy(os_mutex *mutex) {
