@@ -88,3 +88,11 @@ pkv_integer pkv_integer_parse(const char *name) {
 const char *pkv_integer_name(pkv_integer type) {
     return type_of(type)->name;
 }
+
+const char *pkv_values_name(pkv_values values) {
+    static const char *const names[] = {"any", "any", "string", "coded", "message"};
+    if (values > PKV_VALUES_INTEGER) {
+        return pkv_integer_name((pkv_integer)((int)values - (int)PKV_VALUES_INTEGER));
+    }
+    return (size_t)values < sizeof names / sizeof *names ? names[values] : "unknown";
+}

@@ -276,6 +276,8 @@ PKV_API pkv_status pkv_value_integer(pkv_integer type, pkv_bytes bytes, int64_t 
 /* "u64" ... "i8", "integer" for i64; PKV_INTEGER_NONE and "none" where there is none. */
 PKV_API pkv_integer pkv_integer_parse(const char *name);
 PKV_API const char *pkv_integer_name(pkv_integer type);
+/* "any", "string", "coded", "message" or an integer type's name; "any" for the default. */
+PKV_API const char *pkv_values_name(pkv_values values);
 
 /* A sentence for the code; never NULL. */
 PKV_API const char *pkv_status_text(pkv_status status);

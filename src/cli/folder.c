@@ -3,31 +3,13 @@
 #include <stdio.h>
 #include "cli.h"
 
-static const char *values_name(pkv_values values) {
-    switch (values) {
-    case PKV_VALUES_ANY:
-        return "any";
-    case PKV_VALUES_STRING:
-        return "string";
-    case PKV_VALUES_CODED:
-        return "coded";
-    case PKV_VALUES_MESSAGE:
-        return "message";
-    default:
-        break;
-    }
-    if (values > PKV_VALUES_INTEGER)
-        return pkv_integer_name((pkv_integer)(values - PKV_VALUES_INTEGER));
-    return "any";
-}
-
 static void print_figure(const char *name, uint64_t figure) {
     printf("%s %" PRIu64 "\n", name, figure);
 }
 
 static void print_stats(const pkv_stats *s) {
     printf("keys %s\n", s->keys == PKV_KEYS_FIXED ? pkv_integer_name(s->key_type) : "string");
-    printf("values %s\n", values_name(s->values));
+    printf("values %s\n", pkv_values_name(s->values));
     print_figure("entries", s->entries);
     print_figure("key_bytes", s->key_bytes);
     print_figure("value_bytes", s->value_bytes);

@@ -14,17 +14,23 @@ static pkv_status open_folder(const char *path, disk *d) {
     return status ? status : disk_open(d, &wants);
 }
 
+static pkv_status remove_file(disk *d, const file_name *name, uint64_t *removed) {
+    char text[FILE_NAME_BYTES];
+    file_name_format(name, text);
+    int error = os_unlink(&d->folder, text);
+    if (error) return fail_os(text, NO_OFFSET, error, "cannot remove %s", text);
+    (*removed)++;
+    return PKV_OK;
+}
+
 /* Removes the folder's files of a kind and ordinal. */
 static pkv_status remove_files(disk *d, const fileset *files, file_kind kind, uint64_t ordinal,
                                uint64_t *removed) {
     for (size_t i = 0; i < files->count; i++) {
         const file_name *name = &files->names[i];
         if (name->kind != kind || name->ordinal != ordinal) continue;
-        char text[FILE_NAME_BYTES];
-        file_name_format(name, text);
-        int error = os_unlink(&d->folder, text);
-        if (error) return fail_os(text, NO_OFFSET, error, "cannot remove %s", text);
-        (*removed)++;
+        pkv_status status = remove_file(d, name, removed);
+        if (status) return status;
     }
     return PKV_OK;
 }
@@ -40,43 +46,38 @@ static pkv_status prune(disk *d, const fileset *files, uint32_t keep, uint64_t *
     return status;
 }
 
-pkv_status disk_prune_backups(const char *path, uint32_t keep, uint64_t *removed) {
-    disk d;
-    *removed = 0;
-    pkv_status status = open_folder(path, &d);
-    if (status) return status;
-    fileset files = {0};
-    status = fileset_scan(&d.folder, &files);
-    if (!status) status = prune(&d, &files, keep, removed);
-    fileset_release(&files);
-    (void)disk_close(&d);
-    return status;
-}
-
-static pkv_status delete_pending(disk *d, const fileset *files, uint64_t *removed) {
+static pkv_status delete_pending(disk *d, const fileset *files, uint32_t keep, uint64_t *removed) {
+    (void)keep;
     for (size_t i = 0; i < files->count; i++) {
         const file_name *name = &files->names[i];
-        if (name->kind != FILE_PENDING) continue;
-        /* Published, though its renaming was interrupted. */
-        if (manifest_find(&d->m.snapshots, name->ordinal)) continue;
-        char text[FILE_NAME_BYTES];
-        file_name_format(name, text);
-        int error = os_unlink(&d->folder, text);
-        if (error) return fail_os(text, NO_OFFSET, error, "cannot remove %s", text);
-        (*removed)++;
+        /* A published one is still called pending where its renaming was interrupted. */
+        bool published = manifest_find(&d->m.snapshots, name->ordinal) != NULL;
+        if (name->kind != FILE_PENDING || published) continue;
+        pkv_status status = remove_file(d, name, removed);
+        if (status) return status;
     }
     return PKV_OK;
 }
 
-pkv_status disk_delete_pending(const char *path, uint64_t *removed) {
+typedef pkv_status (*admin_task)(disk *d, const fileset *files, uint32_t keep, uint64_t *removed);
+
+static pkv_status administer(const char *path, admin_task task, uint32_t keep, uint64_t *removed) {
     disk d;
     *removed = 0;
     pkv_status status = open_folder(path, &d);
     if (status) return status;
     fileset files = {0};
     status = fileset_scan(&d.folder, &files);
-    if (!status) status = delete_pending(&d, &files, removed);
+    if (!status) status = task(&d, &files, keep, removed);
     fileset_release(&files);
     (void)disk_close(&d);
     return status;
+}
+
+pkv_status disk_prune_backups(const char *path, uint32_t keep, uint64_t *removed) {
+    return administer(path, prune, keep, removed);
+}
+
+pkv_status disk_delete_pending(const char *path, uint64_t *removed) {
+    return administer(path, delete_pending, 0, removed);
 }

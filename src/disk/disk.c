@@ -142,14 +142,6 @@ static const char *keys_name(uint32_t keys, uint32_t type) {
     return type == PKV_INTEGER_NONE ? "fixed-length" : pkv_integer_name((pkv_integer)type);
 }
 
-static const char *values_name(uint32_t values) {
-    if (values > PKV_VALUES_INTEGER) {
-        return pkv_integer_name((pkv_integer)(values - PKV_VALUES_INTEGER));
-    }
-    static const char *const names[] = {"default", "any", "string", "coded", "message"};
-    return values < sizeof names / sizeof *names ? names[values] : "unknown";
-}
-
 /* Records what is wanted where nothing is recorded yet. A folder of the crate's does not say what
  * it holds: until somebody does, it is read with the defaults, and stays undecided. */
 static void settle_kinds(disk *d, const disk_wants *wants) {
@@ -181,7 +173,7 @@ static pkv_status check_wants(disk *d, const disk_wants *wants) {
     if (wants->values && wants->values != m->values) {
         return fail(PKV_VALUE_TYPE, MANIFEST_NAME, NO_OFFSET, 0,
                     "store %s has values of type \"%s\", not \"%s\"", d->path,
-                    values_name(m->values), values_name(wants->values));
+                    pkv_values_name((pkv_values)m->values), pkv_values_name(wants->values));
     }
     return PKV_OK;
 }

@@ -62,7 +62,7 @@ int lpkv_stats(lua_State *L) {
     set_number(L, "snapshot_seconds", stats.snapshot_seconds);
     set_string(L, "keys",
                stats.keys == PKV_KEYS_FIXED ? pkv_integer_name(stats.key_type) : "string");
-    set_string(L, "values", lpkv_values_name(stats.values));
+    set_string(L, "values", pkv_values_name(stats.values));
     set_string(L, "sync", lpkv_sync_name(stats.sync));
     set_string(L, "wal_io", lpkv_wal_io_name(stats.wal_io));
     set_boolean(L, "read_only", stats.read_only);

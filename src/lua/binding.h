@@ -157,8 +157,6 @@ static inline void lpkv_deliver_events(lua_State *L, lpkv_store *store) {
 int lpkv_open(lua_State *L);
 /* Raises unless the value at index can be the path of a folder. */
 const char *lpkv_check_path(lua_State *L, int index);
-/* What `values` is called among the options. */
-const char *lpkv_values_name(pkv_values values);
 const char *lpkv_sync_name(pkv_sync_mode mode);
 const char *lpkv_wal_io_name(pkv_wal_io wal_io);
 

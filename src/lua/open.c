@@ -15,22 +15,6 @@ typedef struct option {
     size_t field; /* of the config, for plain numbers */
 } option;
 
-const char *lpkv_values_name(pkv_values values) {
-    switch (values) {
-    case PKV_VALUES_DEFAULT:
-    case PKV_VALUES_ANY:
-        return "any";
-    case PKV_VALUES_STRING:
-        return "string";
-    case PKV_VALUES_CODED:
-        return "coded";
-    case PKV_VALUES_MESSAGE:
-        return "message";
-    default:
-        return pkv_integer_name((pkv_integer)((int)values - (int)PKV_VALUES_INTEGER));
-    }
-}
-
 const char *lpkv_sync_name(pkv_sync_mode mode) {
     switch (mode) {
     case PKV_SYNC_ALWAYS:

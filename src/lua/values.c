@@ -55,7 +55,7 @@ static void raise_value(lua_State *L, const lpkv_store *store, int index) {
     bool integers = is_integer_kind(store->values);
     lpkv_push_description(L, index);
     lua_pushfstring(L, "value must be %s (the store has values = \"%s\"), got %s",
-                    integers ? "an integer" : "a string", lpkv_values_name(store->values),
+                    integers ? "an integer" : "a string", pkv_values_name(store->values),
                     lua_tostring(L, -1));
     lpkv_raise(L);
 }
@@ -179,7 +179,7 @@ static const char *type_name(pkv_type type) {
 static pkv_status unexpected(lua_State *L, const lpkv_store *store, pkv_type type) {
     lpkv_push_description(L, 2);
     lua_pushfstring(L, "the value of key %s is %s (the store was opened with values = \"%s\")",
-                    lua_tostring(L, -1), type_name(type), lpkv_values_name(store->values));
+                    lua_tostring(L, -1), type_name(type), pkv_values_name(store->values));
     lua_remove(L, -2);
     return PKV_VALUE_TYPE;
 }
