@@ -138,6 +138,13 @@ static pkv_status open_file(wal *log, uint64_t ordinal, uint32_t shard, uint64_t
     return PKV_OK;
 }
 
+/* Room that is kept ahead of a file's tail. */
+static uint64_t window_of(uint64_t tail) {
+    uint64_t window = tail / 2;
+    if (window < WAL_SEGMENT_MIN) return WAL_SEGMENT_MIN;
+    return window < WAL_SEGMENT_MAX ? window : WAL_SEGMENT_MAX;
+}
+
 /* ---- Appending */
 
 static void wake_keeper(wal *log) {
@@ -277,12 +284,20 @@ pkv_status wal_sync(wal *log) {
 
 /* ---- Rotating */
 
+static uint64_t tail_of(wal_shard *s) {
+    os_lock(&s->append);
+    uint64_t tail = s->file->tail;
+    os_unlock(&s->append);
+    return tail;
+}
+
 pkv_status wal_prepare(wal *log, uint64_t ordinal) {
     pkv_status status = PKV_OK;
     for (uint32_t i = 0; i < log->options.shard_count && !status; i++) {
         wal_shard *s = &log->shards[i];
         status = open_file(log, ordinal, i, 0, &s->next);
-        if (!status) status = log_file_make_room(s->next, WAL_SEGMENT_MIN);
+        /* As much as the old file has: the disk will be busy with the snapshot after the switch. */
+        if (!status) status = log_file_make_room(s->next, window_of(tail_of(s)));
     }
     if (status) wal_abandon(log);
     return status;
@@ -359,9 +374,7 @@ pkv_status wal_retire(wal *log, uint64_t *sizes) {
 static bool keep_step(wal_shard *s) {
     os_lock(&s->append);
     log_file *file = s->file;
-    uint64_t tail = file->tail, window = tail / 2;
-    if (window < WAL_SEGMENT_MIN) window = WAL_SEGMENT_MIN;
-    if (window > WAL_SEGMENT_MAX) window = WAL_SEGMENT_MAX;
+    uint64_t tail = file->tail, window = window_of(tail);
     uint64_t ready = atomic_load_explicit(&file->ready, memory_order_relaxed);
     bool enough = ready >= tail + window;
     if (enough) s->wake_at = ready - window / 2;
