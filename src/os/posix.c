@@ -130,6 +130,7 @@ static int open_regular(const os_folder *folder, const char *name, int flags, in
     }
     if (error) {
         close(fd);
+        if (flags & O_EXCL) (void)unlinkat(folder->fd, name, 0);
         return error;
     }
     *out = fd;
