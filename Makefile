@@ -14,6 +14,7 @@ JOBS        ?= $(shell nproc)
 BUILD_PACKAGES = lua5.4 liblua5.4-dev libprotobuf-c-dev pkgconf
 TEST_PACKAGES  = lua-busted
 LINT_PACKAGES  = lua-check clang clang-format protobuf-c-compiler
+COVERAGE_PACKAGES = gcovr
 CI_PACKAGES    = luarocks g++ gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 
 CC      ?= cc
@@ -144,6 +145,14 @@ asan: test-deps ## run all tests under AddressSanitizer and UBSan
 tsan: test-deps ## run the C check programs under ThreadSanitizer
 	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/tsan VARIANT="$(TSAN)"
 	@.ci/test --programs $(BUILD)/tsan
+
+.PHONY: coverage
+coverage: test-deps ## run all tests and show how much of the library they reach
+	@.ci/install-packages $(COVERAGE_PACKAGES)
+	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/coverage OPTIMIZE="-O0 -g" VARIANT=--coverage
+	@.ci/test $(BUILD)/coverage
+	@gcovr --root . --filter 'src/' --exclude '.*pb-c.*' --object-directory $(BUILD)/coverage/obj \
+	    $(BUILD)/coverage/obj
 
 .PHONY: interop bench
 interop: deps ## compare with the Rust crate, both directions (needs cargo)
