@@ -56,6 +56,7 @@ static void act(operation *o, unsigned value) {
     size_t size = 0;
     pkv_status status;
     o->began = atomic_fetch_add(&now, 1);
+    if (value % 2) sched_yield(); /* on one processor, too, operations meet */
     if (o->kind == SET) {
         status = pkv_set(store, key, (pkv_bytes){&value, sizeof value});
         o->value = value;
@@ -65,6 +66,7 @@ static void act(operation *o, unsigned value) {
         status = pkv_unset(store, key);
         o->value = status == PKV_OK;
     }
+    if (value % 3 == 0) sched_yield();
     o->ended = atomic_fetch_add(&now, 1);
     if (status == PKV_NOT_FOUND) o->value = 0;
     o->failed = status != PKV_OK && status != PKV_NOT_FOUND;
