@@ -15,6 +15,7 @@ BUILD_PACKAGES = lua5.4 liblua5.4-dev libprotobuf-c-dev pkgconf
 TEST_PACKAGES  = lua-busted
 LINT_PACKAGES  = lua-check clang clang-format protobuf-c-compiler
 COVERAGE_PACKAGES = gcovr
+FUZZ_PACKAGES  = clang libclang-rt-14-dev
 CI_PACKAGES    = luarocks g++ gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 
 CC      ?= cc
@@ -29,6 +30,7 @@ WERROR   ?= -Werror
 WARNINGS  = -Wall -Wextra -Wshadow -Wconversion $(WERROR)
 
 LUA_CFLAGS   = $(shell pkg-config --cflags lua5.4 2>/dev/null || echo -I/usr/include/lua5.4)
+LUA_LIBS     = $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
 PROTO_CFLAGS = $(shell pkg-config --cflags libprotobuf-c 2>/dev/null)
 PROTO_LIBS   = $(shell pkg-config --libs libprotobuf-c 2>/dev/null || echo -lprotobuf-c)
 
@@ -44,16 +46,21 @@ CLI_SOURCES   = $(wildcard src/cli/*.c)
 # Test-only: each *_check.c is a program, the rest makes up the Lua module pkv_internals.
 CHECK_SOURCES = $(wildcard spec/support/*_check.c)
 INTERNALS_SOURCES = $(wildcard spec/support/internals*.c spec/support/*.pb-c.c)
+# Each *_fuzz.c is a program, the rest is shared.
+FUZZ_SOURCES  = $(wildcard spec/fuzz/*_fuzz.c)
+FUZZ_SHARED   = $(filter-out $(FUZZ_SOURCES),$(wildcard spec/fuzz/*.c)) spec/support/record.pb-c.c
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 CORE = $(call objects,$(CORE_SOURCES))
-ALL_SOURCES = $(CORE_SOURCES) $(LUA_SOURCES) $(CLI_SOURCES) $(CHECK_SOURCES) $(INTERNALS_SOURCES)
+ALL_SOURCES = $(CORE_SOURCES) $(LUA_SOURCES) $(CLI_SOURCES) $(CHECK_SOURCES) $(INTERNALS_SOURCES) \
+              $(FUZZ_SOURCES) $(FUZZ_SHARED)
 
 LIBRARIES = $(BUILD)/libpkv.so $(BUILD)/libpkv.a $(BUILD)/pkv.pc
 MODULE    = $(if $(LUA_SOURCES),$(BUILD)/lua/pkv.so)
 COMMAND   = $(if $(CLI_SOURCES),$(BUILD)/pkv)
 INTERNALS = $(if $(wildcard spec/support/internals.c),$(BUILD)/spec/pkv_internals.so)
 CHECKS    = $(patsubst spec/support/%.c,$(BUILD)/spec/%,$(CHECK_SOURCES))
+FUZZERS   = $(patsubst spec/fuzz/%.c,$(BUILD)/spec/%,$(FUZZ_SOURCES))
 
 .DEFAULT_GOAL := all
 .PHONY: all
@@ -104,6 +111,10 @@ $(BUILD)/spec/%_check: $(BUILD)/obj/spec/support/%_check.o $(CORE)
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^ $(ALL_LIBS)
 
+$(BUILD)/spec/%_fuzz: $(BUILD)/obj/spec/fuzz/%_fuzz.o $(call objects,$(FUZZ_SHARED) $(LUA_SOURCES)) $(CORE)
+	@mkdir -p $(@D)
+	$(CC) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS) $(LUA_LIBS)
+
 -include $(patsubst %.o,%.d,$(call objects,$(ALL_SOURCES)))
 .SECONDARY:
 
@@ -117,7 +128,8 @@ test-deps: ## install what the tests need
 lint-deps: ## install what lint needs
 	@.ci/install-packages $(BUILD_PACKAGES) $(LINT_PACKAGES)
 ci-deps: ## install all that .ci/run needs
-	@.ci/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES) $(LINT_PACKAGES) $(CI_PACKAGES)
+	@.ci/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES) $(LINT_PACKAGES) $(FUZZ_PACKAGES) \
+	    $(CI_PACKAGES)
 
 # Packages first, then make again: the flags above ask pkg-config.
 .PHONY: demo
@@ -153,6 +165,23 @@ coverage: test-deps ## run all tests and show how much of the library they reach
 	@.ci/test $(BUILD)/coverage
 	@gcovr --root . --filter 'src/' --exclude '.*pb-c.*' --object-directory $(BUILD)/coverage/obj \
 	    $(BUILD)/coverage/obj
+.PHONY: fuzz fuzz-deps fuzzers fuzz-seeds
+FUZZ = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_SECONDS ?= 60
+
+fuzz-deps: ## install what fuzzing needs
+	@.ci/install-packages $(BUILD_PACKAGES) $(FUZZ_PACKAGES)
+
+fuzzers: $(FUZZERS)
+
+fuzz: fuzz-deps ## let each fuzz target run for FUZZ_SECONDS (60), see spec/fuzz/support.h
+	@$(MAKE) -s -j$(JOBS) fuzzers BUILD=$(BUILD)/fuzz CC=clang VARIANT="$(FUZZ)"
+	@JOBS=$(JOBS) spec/fuzz/run $(BUILD)/fuzz $(FUZZ_SECONDS)
+
+fuzz-seeds: test-deps ## make the first inputs of the fuzz targets anew
+	@$(MAKE) -s -j$(JOBS) all
+	@LUA_PATH="lua/?.lua;./?.lua;;" LUA_CPATH="$(BUILD)/lua/?.so;;" $(LUA) spec/fuzz/seeds.lua \
+	    spec/fuzz/corpus
 
 .PHONY: interop bench
 interop: deps ## compare with the Rust crate, both directions (needs cargo)
@@ -169,7 +198,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(BUILD)/obj/bench/workload.o $(BUILD)/
 
 -include $(wildcard $(BUILD)/obj/bench/*.d)
 
-OWN_C = $(filter-out %.pb-c.c %.pb-c.h,$(wildcard src/*.[ch] src/*/*.[ch] spec/support/*.[ch] \
+OWN_C = $(filter-out %.pb-c.c %.pb-c.h,$(wildcard src/*.[ch] src/*/*.[ch] spec/*/*.[ch] \
         bench/*.[ch] examples/*.[ch]))
 LUA_FOLDERS = $(wildcard lua spec examples bench .ci/layers.lua)
 

@@ -18,6 +18,8 @@
 /* Nor is an ordinal beyond this; so one more than the last never overflows. */
 #define ORDINAL_MAX        ((uint64_t)INT64_MAX)
 #define MANIFEST_BYTES_MAX ((uint64_t)64 << 20)
+/* Groups and shards of a manifest, added up; see manifest_message.c for what they cost. */
+#define MANIFEST_PARTS_MAX 100000u
 
 #define SNAPSHOT_SHARD_BYTES_DEFAULT ((uint64_t)1 << 30)
 /* Smaller snapshots are written as one file by one thread. */

@@ -3,6 +3,10 @@
  * The last five bytes are the checksum field: the tag 7d and the CRC-32C, begun with 0, of all
  * bytes before it. It is written and checked here, since it is about bytes and not about fields.
  *
+ * Few bytes can announce much: to protobuf-c a field of 2 bytes is a note of 32 at least, an empty
+ * shard 120 in all. So it gets no more memory than UNPACK_BYTES, which is enough for 120 bytes for
+ * each of MANIFEST_PARTS_MAX; and more is not written either.
+ *
  * Invariant: what manifest_pack lets through, manifest_unpack accepts; both ask fault_of. */
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +20,9 @@
 
 #define CHECKSUM_TAG   0x7du /* field 15, fixed32 */
 #define CHECKSUM_BYTES 5u
+
+/* What protobuf-c may allocate to unpack a manifest of `size` bytes. */
+#define UNPACK_BYTES(size) (2 * (size) + ((size_t)12 << 20))
 
 /* Sizes and offsets of files, as off_t holds them. */
 #define FILE_BYTES_MAX ((uint64_t)INT64_MAX)
@@ -38,8 +45,17 @@ static const char *fault_of_list(const manifest_list *list, uint64_t last_ordina
     return NULL;
 }
 
+static size_t count_parts(const manifest_list *list) {
+    size_t count = list->count;
+    for (size_t i = 0; i < list->count; i++) count += list->groups[i].shard_count;
+    return count;
+}
+
 static const char *fault_of_both(const manifest_list *snapshots, const manifest_list *logs) {
     size_t s = 0, l = 0;
+    if (count_parts(snapshots) + count_parts(logs) > MANIFEST_PARTS_MAX) {
+        return "it has too many snapshots, logs and shards";
+    }
     while (s < snapshots->count && l < logs->count) {
         uint64_t snapshot = snapshots->groups[s].ordinal, log = logs->groups[l].ordinal;
         if (snapshot == log) return "an ordinal is both a snapshot and a log";
@@ -248,15 +264,29 @@ static pkv_status unpack_root(const Pkv__Manifest *root, manifest *out) {
 }
 
 /* protobuf-c answers NULL to bad bytes and to a lack of memory alike; this tells them apart. */
-static void *allocate(void *lacking, size_t size) {
+typedef struct allowance {
+    size_t left;
+    bool exceeded, lacking;
+} allowance;
+
+static void *allocate(void *context, size_t size) {
+    allowance *a = (allowance *)context;
+    a->exceeded = a->exceeded || size > a->left;
+    if (a->exceeded) return NULL;
+    a->left -= size;
     void *memory = malloc(size);
-    if (!memory && size) *(bool *)lacking = true;
+    if (!memory && size) a->lacking = true;
     return memory;
 }
 
-static void release(void *lacking, void *memory) {
-    (void)lacking;
+static void release(void *context, void *memory) {
+    (void)context;
     free(memory);
+}
+
+static pkv_status fail_unpack(const allowance *a) {
+    if (a->lacking) return fail_memory();
+    return fail_corrupt(a->exceeded ? "it has too many fields" : "it is no manifest message");
 }
 
 pkv_status manifest_unpack(const uint8_t *bytes, size_t size, manifest *out) {
@@ -264,10 +294,10 @@ pkv_status manifest_unpack(const uint8_t *bytes, size_t size, manifest *out) {
     if (size == 0) return fail_corrupt("it is empty");
     if (!checksum_holds(bytes, size)) return fail_corrupt("its checksum is wrong");
 
-    bool lacking = false;
-    ProtobufCAllocator allocator = {allocate, release, &lacking};
+    allowance memory = {UNPACK_BYTES(size), false, false};
+    ProtobufCAllocator allocator = {allocate, release, &memory};
     Pkv__Manifest *root = pkv__manifest__unpack(&allocator, size, bytes);
-    if (!root) return lacking ? fail_memory() : fail_corrupt("it is no manifest message");
+    if (!root) return fail_unpack(&memory);
     /* The last five bytes may be the inside of another field. */
     pkv_status status = root->checksum == load_u32(bytes + size - 4)
                             ? unpack_root(root, out)

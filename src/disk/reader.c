@@ -80,12 +80,13 @@ static pkv_status fill(reader *in, size_t wanted) {
 /* Decodes what lies whole in the buffer; *size is that of a record that does not, 0 if unknown. */
 static void decode_buffered(reader *in, reader_batch *batch, size_t *size) {
     while (batch->count < READER_BATCH) {
-        const uint8_t *at = in->buffer + in->begin;
         size_t have = in->end - in->begin;
         *size = 0;
-        batch->ended = have == 0 ? RECORD_SHORT
-                                 : record_decode(at, have, in->seed, in->origin,
-                                                 &batch->entries[batch->count], size);
+        batch->ended = RECORD_SHORT;
+        if (have == 0) return; /* there may be no buffer yet */
+        const uint8_t *at = in->buffer + in->begin;
+        batch->ended =
+            record_decode(at, have, in->seed, in->origin, &batch->entries[batch->count], size);
         if (batch->ended != RECORD_OK) return;
         batch->offsets[batch->count++] = in->offset;
         in->checksum = checksum(in->checksum, at, *size);
