@@ -1,5 +1,5 @@
 /* cli.h - the pkv command: main.c chooses a command, options.c reads its options and prints help,
- * entries.c and folder.c are the commands, text.c and table.c are how bytes look. */
+ * entries.c, folder.c and soundness.c are the commands, text.c and table.c are how bytes look. */
 #ifndef PKV_CLI_H
 #define PKV_CLI_H
 
@@ -42,7 +42,7 @@ typedef struct command {
 int options_parse(const command *chosen, int count, char **words, options *out, int *code);
 void print_command_help(const command *chosen);
 
-/* ---- entries.c, folder.c: the commands */
+/* ---- entries.c, folder.c, soundness.c: the commands */
 
 int command_get(const options *chosen, char **arguments);
 int command_set(const options *chosen, char **arguments);
@@ -52,6 +52,7 @@ int command_stat(const options *chosen, char **arguments);
 int command_snapshot(const options *chosen, char **arguments);
 int command_prune_backups(const options *chosen, char **arguments);
 int command_delete_pending(const options *chosen, char **arguments);
+int command_check(const options *chosen, char **arguments);
 
 /* ---- session.c: what all commands do */
 

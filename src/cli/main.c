@@ -32,6 +32,14 @@ static const command commands[] = {
      command_prune_backups},
     {"delete-failed-pending-snapshots", "PATH", "remove snapshots that were never finished",
      "Prints the number of files removed.\n", "", 1, command_delete_pending},
+    {"check", "PATH", "read all files and say what is wrong where",
+     "Changes nothing. A line is KIND FILE OFFSET: SENTENCE. KIND is `damaged`; `unreadable`, "
+     "where "
+     "the\n"
+     "operating system reported an error; or `torn`, which is no damage: what a process that died\n"
+     "had not written whole, and the next open cuts off. The last line has the verdict, and how\n"
+     "much was read. Exit code 0 if the store is sound, 5 if it is damaged.\n",
+     "", 1, command_check},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

@@ -1,7 +1,7 @@
 /* disk.h - the wing of a stopped store: one folder, its lock, manifest, log and snapshots, behind
  * one interface. Files by layer:
  *
- *     disk       opens, starts and closes the folder; admin
+ *     disk       opens, starts and closes the folder; admin, check
  *      ├ publish    the life of a snapshot, step by step
  *      │  └ snapshot   its files
  *      ├ restore    reads everything back
@@ -21,6 +21,7 @@
 
 #include <stdatomic.h>
 #include "fileset.h"
+#include "findings.h"
 #include "manifest.h"
 #include "restore.h"
 #include "snapshot.h"
@@ -37,6 +38,7 @@ typedef struct disk {
     pkv_keys keys;
     pkv_integer key_type;
     pkv_values values;
+    findings *findings; /* of a check, which goes on after what would fail an open; else NULL */
     bool had_manifest, was_clean;
     bool rehashed; /* keys may belong to other log shards than before: a new log is needed */
     wal *log;
@@ -113,6 +115,9 @@ void disk_remove_leftovers(disk *d);
 /* Admin: see pkv.h. */
 pkv_status disk_prune_backups(const char *path, uint32_t keep, uint64_t *removed);
 pkv_status disk_delete_pending(const char *path, uint64_t *removed);
+
+pkv_status disk_check(const char *path, pkv_on_finding call, void *context,
+                      pkv_check_report *report);
 
 #include "../os/visibility_end.h"
 #endif
