@@ -377,6 +377,11 @@ pkv_status pkv_check(const char *path, pkv_on_finding on_finding, void *context,
     return disk_check(path, on_finding, context, report);
 }
 
+pkv_status pkv_repair(const char *path, const pkv_repair_options *options,
+                      pkv_on_finding on_finding, void *context, pkv_repair_report *report) {
+    return disk_repair(path, options, on_finding, context, report);
+}
+
 pkv_status pkv_delete_failed_pending_snapshots(const char *path, uint64_t *removed) {
     return disk_delete_pending(path, removed);
 }

@@ -21,7 +21,8 @@ typedef struct options {
     pkv_keys keys;
     pkv_integer key_type;
     pkv_type type;
-    bool escaped, raw, hex, types, names;
+    bool escaped, raw, hex, types, names, in_place, with_backups;
+    const char *output;
 } options;
 
 typedef struct command {
@@ -53,6 +54,7 @@ int command_snapshot(const options *chosen, char **arguments);
 int command_prune_backups(const options *chosen, char **arguments);
 int command_delete_pending(const options *chosen, char **arguments);
 int command_check(const options *chosen, char **arguments);
+int command_repair(const options *chosen, char **arguments);
 
 /* ---- session.c: what all commands do */
 

@@ -1,4 +1,4 @@
-/* soundness.c - the commands that judge and salvage files: check. */
+/* soundness.c - the commands that judge and salvage files: check, repair. */
 #include <inttypes.h>
 #include <stdio.h>
 #include "cli.h"
@@ -11,6 +11,10 @@ static const char *kind_name(pkv_finding_kind kind) {
         return "unreadable";
     case PKV_FINDING_TORN:
         return "torn";
+    case PKV_FINDING_SKIPPED:
+        return "skipped";
+    case PKV_FINDING_READ:
+        return "read";
     }
     return "unknown";
 }
@@ -35,4 +39,34 @@ int command_check(const options *chosen, char **arguments) {
            status == PKV_OK ? "sound" : "not sound", report.files, report.records, report.bytes);
     if (status == PKV_OK) return EXIT_DONE;
     return status == PKV_CORRUPT ? EXIT_CORRUPT : EXIT_FAILED;
+}
+
+static void print_losses(const pkv_repair_report *report) {
+    if (report->skipped + report->missing > 0) {
+        printf(
+            "lost: what %" PRIu64 " ranges (%" PRIu64 " bytes) and %" PRIu64
+            " missing files held. A key whose newest record was lost has an older value, or none, "
+            "or is back though it was removed; which keys these are cannot be known.\n",
+            report->skipped, report->skipped_bytes, report->missing);
+    }
+    if (report->manifest_lost) {
+        printf(
+            "without a manifest: which files belong to the store is known from their names only, "
+            "and files that are missing from the end cannot be missed.\n");
+    }
+}
+
+int command_repair(const options *chosen, char **arguments) {
+    pkv_repair_options wanted = {.output = chosen->output,
+                                 .in_place = chosen->in_place,
+                                 .with_backups = chosen->with_backups,
+                                 .keys = chosen->keys,
+                                 .key_type = chosen->key_type};
+    pkv_repair_report report = {0};
+    pkv_status status = pkv_repair(arguments[0], &wanted, print_finding, NULL, &report);
+    if (status != PKV_OK) return complain_status(status, arguments[0]);
+    print_losses(&report);
+    printf("salvaged: %" PRIu64 " records of %" PRIu64 " files into %s; the old files are in %s\n",
+           report.records, report.files, report.output, report.originals);
+    return report.skipped + report.missing > 0 ? EXIT_CORRUPT : EXIT_DONE;
 }

@@ -55,7 +55,7 @@ pkv_status disk_begin(const char *path, os_folder folder, disk *d) {
     return status;
 }
 
-static pkv_status take_lock(disk *d) {
+pkv_status disk_lock(disk *d) {
     int error = os_file_lock(d->lock_fd);
     if (!error) return PKV_OK;
     if (error == EWOULDBLOCK) {
@@ -209,7 +209,7 @@ static pkv_status load(disk *d, const disk_wants *wants) {
 }
 
 pkv_status disk_open(disk *d, const disk_wants *wants) {
-    pkv_status status = take_lock(d);
+    pkv_status status = disk_lock(d);
     if (!status) status = load(d, wants);
     if (status) (void)disk_close(d);
     return status;

@@ -1,11 +1,12 @@
 /* disk.h - the wing of a stopped store: one folder, its lock, manifest, log and snapshots, behind
  * one interface. Files by layer:
  *
- *     disk       opens, starts and closes the folder; admin, check
+ *     disk       opens, starts and closes the folder; admin, check, repair
  *      ├ publish    the life of a snapshot, step by step
  *      │  └ snapshot   its files
  *      ├ restore    reads everything back
  *      │  └ reader     one file's records
+ *      ├ salvage    reads what is left of damaged files
  *      ├ wal        the log
  *      │  └ log_file   one file of it
  *      ├ manifest   what is in force
@@ -63,6 +64,9 @@ pkv_status disk_open_folder(const char *path, bool create, os_folder *folder);
  * hold on to a lock file that nobody knows of. */
 pkv_status disk_begin(const char *path, os_folder folder, disk *d);
 
+/* The first part of disk_open: takes the lock. Leaves *d open on failure. */
+pkv_status disk_lock(disk *d);
+
 /* Takes the lock, learns what is there and checks it against the wants. d->keys, key_type and
  * values then say what the store is to be taken for, and d->m.hash_seed how keys are to be hashed.
  * After a failure *d is closed. */
@@ -118,6 +122,8 @@ pkv_status disk_delete_pending(const char *path, uint64_t *removed);
 
 pkv_status disk_check(const char *path, pkv_on_finding call, void *context,
                       pkv_check_report *report);
+pkv_status disk_repair(const char *path, const pkv_repair_options *options, pkv_on_finding call,
+                       void *context, pkv_repair_report *report);
 
 #include "../os/visibility_end.h"
 #endif

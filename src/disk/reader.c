@@ -158,3 +158,121 @@ pkv_status reader_examine_rest(reader *in, reader_rest *rest) {
     }
     return PKV_OK;
 }
+
+/* ---- Finding records again behind damage */
+
+/* So many foreign records in a row are no chance. */
+#define FOREIGN_CHAIN 3
+
+static bool begins_record(uint8_t tag) {
+    switch (tag) {
+    case 0x0a: /* key, and then the fields that may come first where it is empty */
+    case 0x12:
+    case 0x18:
+    case 0x30:
+    case 0x38:
+    case CHECKSUM_TAG:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* One of ours: what it begins and ends with before its bytes are summed up. */
+static bool is_record(const reader *in, const uint8_t *at, size_t available, size_t *size) {
+    uint64_t length;
+    record entry;
+    const uint8_t *message = varint_read(at, at + available, &length);
+    if (!message || length == 0 || length > available - (size_t)(message - at)) return false;
+    if (!begins_record(message[0])) return false;
+    if (in->origin == RECORD_OURS) {
+        if (length < CHECKSUM_FIELD_SIZE) return false;
+        if (message[length - CHECKSUM_FIELD_SIZE] != CHECKSUM_TAG) return false;
+    }
+    return record_decode(at, available, in->seed, in->origin, &entry, size) == RECORD_OK;
+}
+
+/* Whether a record to go on with begins in the buffer at `i`, of a size up to `limit`. */
+static bool can_go_on_at(const reader *in, size_t i, size_t limit) {
+    size_t size = 0, available = in->end - i;
+    if (available > limit) available = limit;
+    if (!is_record(in, in->buffer + i, available, &size)) return false;
+    if (in->origin == RECORD_OURS) return true;
+    for (int chain = 1; chain < FOREIGN_CHAIN; chain++) {
+        i += size;
+        if (in->offset + i == in->size) return true;
+        if (!is_record(in, in->buffer + i, in->end - i, &size)) return false;
+    }
+    return true;
+}
+
+static void move_to(reader *in, uint64_t offset) {
+    in->offset = offset;
+    in->begin = in->end = 0;
+}
+
+/* Whether there is a record at `offset`, whatever its size; then the reader is there. */
+static pkv_status try_at(reader *in, uint64_t offset, bool *found) {
+    size_t size = 0;
+    record entry;
+    move_to(in, offset);
+    pkv_status status = fill(in, 2 * MARKED_RECORD_MAX);
+    if (status) return status;
+    if (record_decode(in->buffer, in->end, in->seed, in->origin, &entry, &size) == RECORD_SHORT &&
+        size <= in->size - offset) {
+        status = fill(in, size + 2 * MARKED_RECORD_MAX);
+    }
+    *found = !status && can_go_on_at(in, 0, in->end);
+    return status;
+}
+
+/* Where the invalid record at the reader's place ends, should its length be sound; else 0. */
+static uint64_t behind_invalid(const reader *in) {
+    size_t size = 0, have = in->end - in->begin;
+    record entry;
+    if (have == 0) return 0;
+    const uint8_t *at = in->buffer + in->begin;
+    if (record_decode(at, have, in->seed, in->origin, &entry, &size) != RECORD_BAD) return 0;
+    return size > 1 && size < in->size - in->offset ? in->offset + size : 0;
+}
+
+/* Searches [in->offset, end), which the reader passes. */
+static pkv_status search(reader *in, uint64_t end, reader_rest *rest, bool *found) {
+    while (in->offset < end && in->offset < in->size) {
+        pkv_status status = fill(in, 2 * MARKED_RECORD_MAX);
+        if (status) return status;
+        size_t count = in->end;
+        if (count == 0) break;
+        if (unread(in) > 0 && count > MARKED_RECORD_MAX) count -= MARKED_RECORD_MAX;
+        if (count > end - in->offset) count = (size_t)(end - in->offset);
+        size_t i = 0;
+        for (; i < count && !*found; i++) {
+            if (in->buffer[i] == 0) continue;
+            *found = can_go_on_at(in, i, MARKED_RECORD_MAX);
+            if (*found) break;
+            rest->end = in->offset + i + 1;
+        }
+        in->begin = i;
+        in->offset += i;
+        if (*found) break;
+    }
+    return PKV_OK;
+}
+
+/* The nearest record is the right one where checksums tell. Where they do not, what looks like a
+ * record may be part of a value, so the invalid record's length is believed first. */
+pkv_status reader_resync(reader *in, reader_rest *rest, bool *found) {
+    uint64_t start = in->offset, behind = behind_invalid(in);
+    bool blank = in->begin == in->end || in->buffer[in->begin] == 0;
+    pkv_status status = PKV_OK;
+    *rest = (reader_rest){.end = blank ? start : start + 1};
+    *found = false;
+    if (behind && in->origin == RECORD_OURS) {
+        move_to(in, start + 1);
+        status = search(in, behind, rest, found);
+    }
+    if (behind && !status && !*found) status = try_at(in, behind, found);
+    if (status || *found) return status;
+    if (in->origin == RECORD_FOREIGN || !behind) move_to(in, start + 1);
+    return search(in, UINT64_MAX, rest, found);
+}

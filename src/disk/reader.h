@@ -50,5 +50,14 @@ typedef struct reader_rest {
 
 pkv_status reader_examine_rest(reader *in, reader_rest *rest);
 
+/* Goes on from where reading ended to the next sound record behind it, byte by byte; *found is
+ * false, and the reader at the end of the file, where there is none. rest->end is set as above, of
+ * the part without sound records.
+ *
+ * Found are records of up to MARKED_RECORD_MAX bytes, and one of any size right behind the damaged
+ * record, should its length be sound. Foreign ones have no checksum: there some records must follow
+ * each other, or one end with the file, to be believed. */
+pkv_status reader_resync(reader *in, reader_rest *rest, bool *found);
+
 #include "../os/visibility_end.h"
 #endif
