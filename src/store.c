@@ -372,13 +372,20 @@ pkv_status pkv_prune_backups(const char *path, uint32_t keep, uint64_t *removed)
     return disk_prune_backups(path, keep, removed);
 }
 
+static pkv_status fail_no_place(const char *function) {
+    return fail(PKV_USAGE, NULL, NO_OFFSET, 0, "%s wants a path and a place for the report",
+                function);
+}
+
 pkv_status pkv_check(const char *path, pkv_on_finding on_finding, void *context,
                      pkv_check_report *report) {
+    if (!path || !report) return fail_no_place("pkv_check");
     return disk_check(path, on_finding, context, report);
 }
 
 pkv_status pkv_repair(const char *path, const pkv_repair_options *options,
                       pkv_on_finding on_finding, void *context, pkv_repair_report *report) {
+    if (!path || !report) return fail_no_place("pkv_repair");
     return disk_repair(path, options, on_finding, context, report);
 }
 

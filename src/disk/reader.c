@@ -10,6 +10,7 @@
 #include "../os/error.h"
 
 #define KEY_TAG             0x0a
+#define VALUE_TAG           0x12
 #define CHECKSUM_TAG        0x7d
 #define CHECKSUM_FIELD_SIZE 5
 
@@ -163,11 +164,14 @@ pkv_status reader_examine_rest(reader *in, reader_rest *rest) {
 
 /* So many foreign records in a row are no chance. */
 #define FOREIGN_CHAIN 3
+/* Bytes of a record beside key and value, at most. */
+#define OTHER_FIELDS_MAX 64
+#define LARGE_TRIES      64
 
 static bool begins_record(uint8_t tag) {
     switch (tag) {
-    case 0x0a: /* key, and then the fields that may come first where it is empty */
-    case 0x12:
+    case KEY_TAG: /* and then the fields that may come first where the key is empty */
+    case VALUE_TAG:
     case 0x18:
     case 0x30:
     case 0x38:
@@ -236,25 +240,64 @@ static uint64_t behind_invalid(const reader *in) {
     return size > 1 && size < in->size - in->offset ? in->offset + size : 0;
 }
 
+/* Whether at buffer[i] there could be a record too large for the buffer: its lengths fit each
+ * other.
+ */
+static bool looks_large(const reader *in, size_t i) {
+    const uint8_t *at = in->buffer + i, *end = in->buffer + in->end;
+    uint64_t length, key, value;
+    const uint8_t *message = varint_read(at, end, &length);
+    if (!message || length <= MARKED_RECORD_MAX || message == end || *message != KEY_TAG) {
+        return false;
+    }
+    if (length > in->size - in->offset - i) return false;
+    at = varint_read(message + 1, end, &key);
+    if (!at || key >= (uint64_t)(end - at) || at[key] != VALUE_TAG) return false;
+    at = varint_read(at + key + 1, end, &value);
+    if (!at || value > length) return false;
+    uint64_t whole = (uint64_t)(at - message) + value;
+    return whole <= length && length - whole <= OTHER_FIELDS_MAX;
+}
+
+typedef struct resync {
+    reader_rest *rest;
+    unsigned large_tries; /* left: each may read a whole large record */
+    bool *found;
+} resync;
+
+/* Examines buffer[0 .. count) and moves the reader to what it found, or behind it. True: what looks
+ * like a large record begins there. */
+static bool search_buffer(reader *in, size_t count, resync *to) {
+    bool large = false;
+    size_t i = 0;
+    for (; i < count; i++) {
+        if (in->buffer[i] == 0) continue;
+        *to->found = can_go_on_at(in, i, MARKED_RECORD_MAX);
+        if (*to->found) break;
+        to->rest->end = in->offset + i + 1;
+        large = to->large_tries > 0 && looks_large(in, i);
+        if (large) break;
+    }
+    in->begin = i;
+    in->offset += i;
+    return large;
+}
+
 /* Searches [in->offset, end), which the reader passes. */
-static pkv_status search(reader *in, uint64_t end, reader_rest *rest, bool *found) {
-    while (in->offset < end && in->offset < in->size) {
+static pkv_status search(reader *in, uint64_t end, resync *to) {
+    while (in->offset < end && in->offset < in->size && !*to->found) {
         pkv_status status = fill(in, 2 * MARKED_RECORD_MAX);
         if (status) return status;
         size_t count = in->end;
         if (count == 0) break;
         if (unread(in) > 0 && count > MARKED_RECORD_MAX) count -= MARKED_RECORD_MAX;
         if (count > end - in->offset) count = (size_t)(end - in->offset);
-        size_t i = 0;
-        for (; i < count && !*found; i++) {
-            if (in->buffer[i] == 0) continue;
-            *found = can_go_on_at(in, i, MARKED_RECORD_MAX);
-            if (*found) break;
-            rest->end = in->offset + i + 1;
-        }
-        in->begin = i;
-        in->offset += i;
-        if (*found) break;
+        if (!search_buffer(in, count, to)) continue;
+        uint64_t at = in->offset;
+        to->large_tries--;
+        status = try_at(in, at, to->found);
+        if (status) return status;
+        if (!*to->found) move_to(in, at + 1);
     }
     return PKV_OK;
 }
@@ -267,12 +310,13 @@ pkv_status reader_resync(reader *in, reader_rest *rest, bool *found) {
     pkv_status status = PKV_OK;
     *rest = (reader_rest){.end = blank ? start : start + 1};
     *found = false;
+    resync to = {rest, LARGE_TRIES, found};
     if (behind && in->origin == RECORD_OURS) {
         move_to(in, start + 1);
-        status = search(in, behind, rest, found);
+        status = search(in, behind, &to);
     }
     if (behind && !status && !*found) status = try_at(in, behind, found);
     if (status || *found) return status;
     if (in->origin == RECORD_FOREIGN || !behind) move_to(in, start + 1);
-    return search(in, UINT64_MAX, rest, found);
+    return search(in, UINT64_MAX, &to);
 }

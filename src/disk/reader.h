@@ -54,9 +54,9 @@ pkv_status reader_examine_rest(reader *in, reader_rest *rest);
  * false, and the reader at the end of the file, where there is none. rest->end is set as above, of
  * the part without sound records.
  *
- * Found are records of up to MARKED_RECORD_MAX bytes, and one of any size right behind the damaged
- * record, should its length be sound. Foreign ones have no checksum: there some records must follow
- * each other, or one end with the file, to be believed. */
+ * Foreign records have no checksum: there some must follow each other, or one end with the file, to
+ * be believed. Not found are records of more than MARKED_RECORD_MAX bytes with a key as large, and
+ * those behind too many places that look like a large record and are none. */
 pkv_status reader_resync(reader *in, reader_rest *rest, bool *found);
 
 #include "../os/visibility_end.h"
