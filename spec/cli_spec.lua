@@ -342,6 +342,7 @@ describe("the pkv command", function()
          local help = ok "--help"
          for _, word in ipairs {
             "get", "set", "unset", "list", "stat", "snapshot", "prune-backups", "delete-failed-pending-snapshots",
+            "check", "repair",
          } do
             assert.is_truthy(help:find("\n  " .. word .. " ", 1, true), word)
             local own = ok(word, "--help")

@@ -265,6 +265,67 @@ PKV_API pkv_status pkv_next_event(pkv *store, uint64_t *seen, pkv_event *event);
 PKV_API pkv_status pkv_prune_backups(const char *path, uint32_t keep, uint64_t *removed);
 PKV_API pkv_status pkv_delete_failed_pending_snapshots(const char *path, uint64_t *removed);
 
+/* What pkv_check and pkv_repair have to say about one file. */
+typedef enum pkv_finding_kind {
+    PKV_FINDING_DAMAGE = 1, /* it does not hold what was written to it, or is missing, or foreign */
+    PKV_FINDING_UNREADABLE, /* the operating system does not let it be read */
+    PKV_FINDING_TORN,       /* no damage: `bytes` from `offset` on would be cut off at open, since
+                               nothing of them had been promised */
+    PKV_FINDING_SKIPPED,    /* repair: `bytes` from `offset` on hold no record that can be read */
+    PKV_FINDING_READ        /* repair: `records` were read from a file, the last about it */
+} pkv_finding_kind;
+
+typedef struct pkv_finding {
+    pkv_finding_kind kind;
+    uint64_t offset; /* in file; UINT64_MAX if it has no meaning */
+    uint64_t bytes, records;
+    char file[256];    /* in the store's folder */
+    char message[512]; /* the whole story in a sentence, file and offset included */
+} pkv_finding;
+
+/* Called from the thread that called pkv_check or pkv_repair; must not call either itself. */
+typedef void (*pkv_on_finding)(void *context, const pkv_finding *finding);
+
+typedef struct pkv_check_report {
+    uint64_t files, records, bytes; /* of logs and snapshots that were read, backups included */
+    uint64_t damaged, torn;         /* findings: the first two kinds, the third */
+} pkv_check_report;
+
+/* Reads all that is in force in a folder that nobody has open (PKV_LOCKED otherwise), and its
+ * backups, with the rules of pkv_open, but goes on with the next file after each finding. Changes
+ * nothing; a lock file is made where there is none. PKV_CORRUPT if any file is damaged, else
+ * PKV_IO if any cannot be read; the report is written then too. `on_finding` may be NULL. */
+PKV_API pkv_status pkv_check(const char *path, pkv_on_finding on_finding, void *context,
+                             pkv_check_report *report);
+
+typedef struct pkv_repair_options {
+    const char *output; /* a folder that is not there yet; NULL: `path` + ".repaired" */
+    int in_place;       /* instead: the folder itself; see pkv_repair */
+    int with_backups;   /* read backups first: more comes back, and older and removed things too */
+    pkv_keys keys;      /* where the manifest does not tell: a damaged one, the crate's folders */
+    pkv_integer key_type; /* of PKV_KEYS_FIXED */
+} pkv_repair_options;
+
+typedef struct pkv_repair_report {
+    uint64_t files,
+        records; /* that were read; records in the order of their files make the store */
+    uint64_t skipped, skipped_bytes; /* ranges of files */
+    uint64_t missing;                /* files that cannot be read at all */
+    int manifest_lost;               /* which files were in force is known from their names only */
+    char output[4096];               /* where the salvaged store is */
+    char originals[4096];            /* where the old files are */
+} pkv_repair_report;
+
+/* Salvages every record that can be read from a folder that nobody has open (PKV_LOCKED otherwise)
+ * into a sound store of its own, and touches nothing in the folder. If anything was skipped or
+ * missing, a key whose newest record was lost has an older value, or none, or is back though it was
+ * removed; which keys these are cannot be known. PKV_OK if the new store is written, whatever was
+ * lost; PKV_USAGE if the options do not do. In place, the old files are moved to the first free
+ * folder `path`/damaged-1, -2, ..., and the new ones put in their place: doc/c.md tells what a
+ * crash leaves. `options` and `on_finding` may be NULL. */
+PKV_API pkv_status pkv_repair(const char *path, const pkv_repair_options *options,
+                              pkv_on_finding on_finding, void *context, pkv_repair_report *report);
+
 /* Integer keys. pkv_integer_key range-checks `value` (PKV_USAGE names the range) and writes the 8
  * bytes of the key; for PKV_U64 all values are taken as the bits of a uint64_t. */
 PKV_API pkv_status pkv_integer_key(pkv_integer type, int64_t value, unsigned char key[8]);

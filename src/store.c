@@ -136,12 +136,6 @@ static pkv_status restore_entry(pkv *store, const record *entry, const memory_ke
     return status == PKV_NOT_FOUND ? PKV_OK : status;
 }
 
-/* Zeros that the crate's positioned writes have left. */
-static bool is_hole(const pkv *store, const record *entry, record_origin origin) {
-    return store->config.keys == PKV_KEYS_FIXED && origin == RECORD_FOREIGN && entry->unset &&
-           entry->key.size == 0;
-}
-
 static pkv_status restore_entries(void *context, const record *entries, size_t count,
                                   record_origin origin, size_t *applied) {
     pkv *store = context;
@@ -152,7 +146,7 @@ static pkv_status restore_entries(void *context, const record *entries, size_t c
     }
     for (*applied = 0; *applied < count; (*applied)++) {
         const record *entry = &entries[*applied];
-        if (is_hole(store, entry, origin)) continue;
+        if (record_is_hole(entry, store->config.keys, origin)) continue;
         pkv_status status = store_check_key(store, entry->key);
         if (!status) status = restore_entry(store, entry, &keys[*applied]);
         if (status) return status;
@@ -376,6 +370,23 @@ pkv_status pkv_close(pkv *store) {
 
 pkv_status pkv_prune_backups(const char *path, uint32_t keep, uint64_t *removed) {
     return disk_prune_backups(path, keep, removed);
+}
+
+static pkv_status fail_no_place(const char *function) {
+    return fail(PKV_USAGE, NULL, NO_OFFSET, 0, "%s wants a path and a place for the report",
+                function);
+}
+
+pkv_status pkv_check(const char *path, pkv_on_finding on_finding, void *context,
+                     pkv_check_report *report) {
+    if (!path || !report) return fail_no_place("pkv_check");
+    return disk_check(path, on_finding, context, report);
+}
+
+pkv_status pkv_repair(const char *path, const pkv_repair_options *options,
+                      pkv_on_finding on_finding, void *context, pkv_repair_report *report) {
+    if (!path || !report) return fail_no_place("pkv_repair");
+    return disk_repair(path, options, on_finding, context, report);
 }
 
 pkv_status pkv_delete_failed_pending_snapshots(const char *path, uint64_t *removed) {

@@ -190,6 +190,30 @@ static void check_fixed(const char *path) {
     check(pkv_close(store) == PKV_OK, "close");
 }
 
+static void count_finding(void *context, const pkv_finding *finding) {
+    if (finding->message[0] && finding->file[0]) ++*(unsigned *)context;
+}
+
+/* The store that check_fixed left: one entry. */
+static void check_soundness(const char *path, const char *output) {
+    pkv_check_report found = {0};
+    pkv_repair_report repaired = {0};
+    pkv_repair_options options = {.output = output};
+    unsigned findings = 0;
+    check(pkv_check(path, count_finding, &findings, &found) == PKV_OK, "a sound store");
+    check(findings == 0 && found.records == 1 && found.damaged == 0, "nothing found");
+    check(pkv_check(path, NULL, NULL, &found) == PKV_OK, "nobody to tell");
+    check(pkv_check(path, NULL, NULL, NULL) == PKV_USAGE, "a report is wanted");
+    check(pkv_repair(path, &options, count_finding, &findings, &repaired) == PKV_OK, "repair");
+    check(findings == repaired.files && repaired.records == 1, "each file is told of");
+    check(repaired.skipped + repaired.missing == 0, "nothing lost");
+    check(strcmp(repaired.output, output) == 0, "where the store is");
+    check(pkv_check(output, NULL, NULL, &found) == PKV_OK && found.records == 1, "it is sound");
+    check(pkv_repair(path, &options, NULL, NULL, &repaired) == PKV_USAGE, "not over another one");
+    options.in_place = 1;
+    check(pkv_repair(path, &options, NULL, NULL, &repaired) == PKV_USAGE, "not to two places");
+}
+
 int main(void) {
     char folder[] = "/tmp/pkv-api-XXXXXX";
     if (!mkdtemp(folder)) return 1;
@@ -202,6 +226,9 @@ int main(void) {
     check_drain(path);
     check_integers();
     check_fixed(other);
+    char repaired[64];
+    (void)snprintf(repaired, sizeof repaired, "%s/repaired", folder);
+    check_soundness(other, repaired);
     (void)snprintf(command, sizeof command, "rm -rf %s", folder);
     if (system(command) != 0) printf("cannot remove %s\n", folder);
     printf("%d passed, %d failed\n", passed, failed);

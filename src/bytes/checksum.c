@@ -160,3 +160,17 @@ uint32_t checksum_seed(uint64_t ordinal, uint64_t salt) {
     store_u64(bytes + 8, salt);
     return checksum(0, bytes, salt ? 16 : 8);
 }
+
+/* Backwards, bit by bit. The polynomial's top bit is set and a state that was shifted has none
+ * there, so the top bit tells whether the polynomial was added. */
+uint32_t checksum_before(uint32_t after, const void *data, size_t size) {
+    const uint8_t *bytes = (const uint8_t *)data;
+    uint32_t state = ~after;
+    while (size-- > 0) {
+        for (int bit = 0; bit < 8; bit++) {
+            state = state & 0x80000000u ? (state ^ 0x82f63b78u) << 1 | 1 : state << 1;
+        }
+        state ^= bytes[size];
+    }
+    return ~state;
+}

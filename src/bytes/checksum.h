@@ -14,6 +14,9 @@ uint32_t checksum(uint32_t crc, const void *data, size_t size);
 /* The portable one, for specs to compare with. */
 uint32_t checksum_portable(uint32_t crc, const void *data, size_t size);
 
+/* The crc that checksum(crc, data, size) turns into `after`. */
+uint32_t checksum_before(uint32_t after, const void *data, size_t size);
+
 /* What the checksums of records in a file of this ordinal begin with: the checksum of the ordinal
  * as 8 little-endian bytes, followed by the store's salt likewise, unless that is 0. */
 uint32_t checksum_seed(uint64_t ordinal, uint64_t salt);

@@ -1,5 +1,5 @@
 /* cli.h - the pkv command: main.c chooses a command, options.c reads its options and prints help,
- * entries.c and folder.c are the commands, text.c and table.c are how bytes look. */
+ * entries.c, folder.c and soundness.c are the commands, text.c and table.c are how bytes look. */
 #ifndef PKV_CLI_H
 #define PKV_CLI_H
 
@@ -21,7 +21,8 @@ typedef struct options {
     pkv_keys keys;
     pkv_integer key_type;
     pkv_type type;
-    bool escaped, raw, hex, types, names;
+    bool escaped, raw, hex, types, names, in_place, with_backups;
+    const char *output;
 } options;
 
 typedef struct command {
@@ -42,7 +43,7 @@ typedef struct command {
 int options_parse(const command *chosen, int count, char **words, options *out, int *code);
 void print_command_help(const command *chosen);
 
-/* ---- entries.c, folder.c: the commands */
+/* ---- entries.c, folder.c, soundness.c: the commands */
 
 int command_get(const options *chosen, char **arguments);
 int command_set(const options *chosen, char **arguments);
@@ -52,6 +53,8 @@ int command_stat(const options *chosen, char **arguments);
 int command_snapshot(const options *chosen, char **arguments);
 int command_prune_backups(const options *chosen, char **arguments);
 int command_delete_pending(const options *chosen, char **arguments);
+int command_check(const options *chosen, char **arguments);
+int command_repair(const options *chosen, char **arguments);
 
 /* ---- session.c: what all commands do */
 

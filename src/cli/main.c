@@ -32,6 +32,24 @@ static const command commands[] = {
      command_prune_backups},
     {"delete-failed-pending-snapshots", "PATH", "remove snapshots that were never finished",
      "Prints the number of files removed.\n", "", 1, command_delete_pending},
+    {"check", "PATH", "read all files and say what is wrong where",
+     "Changes nothing. A line is KIND FILE OFFSET: SENTENCE. KIND is `damaged`; `unreadable`, "
+     "where "
+     "the\n"
+     "operating system reported an error; or `torn`, which is no damage: what a process that died\n"
+     "had not written whole, and the next open cuts off. The last line has the verdict, and how\n"
+     "much was read. Exit code 0 if the store is sound, 5 if it is damaged.\n",
+     "", 1, command_check},
+    {"repair", "PATH", "salvage what can be read into a sound store",
+     "The new store is PATH.repaired, or DIR; PATH itself is not touched. With --in-place the old "
+     "files\n"
+     "are moved to PATH/damaged-1, or the first such folder that is free. --keys is needed where "
+     "no\n"
+     "manifest tells what keys are. Lines are as those of check, with `skipped` for bytes that "
+     "hold\n"
+     "no readable record and `read` for what was read of a file. Exit code 5 if anything was "
+     "lost.\n",
+     "koib", 1, command_repair},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

@@ -21,6 +21,9 @@ static const known_option known[] = {
     {"hex", NULL, "lines of the form KEY VALUE, the stored bytes of both in hexadecimal", 'x'},
     {"types", NULL, "lines of the form KEY, tab, type of value, tab, VALUE", 'T'},
     {"names", NULL, "keys only", 'n'},
+    {"output", "DIR", "the folder of the salvaged store, which must not be there yet", 'o'},
+    {"in-place", NULL, "put the salvaged store in place of the old files, which are moved", 'i'},
+    {"with-backups", NULL, "read backups too: may bring back what was changed or removed", 'b'},
     {"help", NULL, "this text", 'h'},
 };
 
@@ -69,6 +72,15 @@ static bool take(char letter, const char *argument, options *out) {
         return true;
     case 'n':
         out->names = true;
+        return true;
+    case 'o':
+        out->output = argument;
+        return true;
+    case 'i':
+        out->in_place = true;
+        return true;
+    case 'b':
+        out->with_backups = true;
         return true;
     case 't':
         if (parse_type(argument, &out->type) && out->type != PKV_TABLE) return true;

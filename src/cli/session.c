@@ -24,7 +24,8 @@ typedef struct remedy {
 static const remedy remedies[] = {
     {PKV_NOT_FOUND, EXIT_NOT_FOUND, "Check the path; `pkv set` creates a store."},
     {PKV_LOCKED, EXIT_LOCKED, "End the process that has the store open, or ask it instead."},
-    {PKV_CORRUPT, EXIT_CORRUPT, "Nothing was changed. Make a copy of the folder before all else."},
+    {PKV_CORRUPT, EXIT_CORRUPT,
+     "Nothing was changed. `pkv check` says what is damaged, `pkv repair` salvages the rest."},
     {PKV_KEY_MODE, EXIT_WRONG_USE, "Leave --keys off, or say what the store was written with."},
     {PKV_VALUE_TYPE, EXIT_WRONG_USE, "Give a value of the store's kind."},
     {PKV_TOO_LARGE, EXIT_WRONG_USE, NULL},

@@ -55,7 +55,7 @@ pkv_status disk_begin(const char *path, os_folder folder, disk *d) {
     return status;
 }
 
-static pkv_status take_lock(disk *d) {
+pkv_status disk_lock(disk *d) {
     int error = os_file_lock(d->lock_fd);
     if (!error) return PKV_OK;
     if (error == EWOULDBLOCK) {
@@ -72,8 +72,8 @@ static pkv_status adopt(disk *d, const fileset *files) {
     file_group group = {0};
     while (fileset_next_group(files, &group)) {
         pkv_status status = fileset_check_group(files, &group);
-        if (status) return status;
-        if (group.kind == FILE_PENDING) continue;
+        if (status && findings_take(d->findings, status)) return status;
+        if (status || group.kind == FILE_PENDING) continue;
         manifest_list *list = group.kind == FILE_FULL ? &d->m.snapshots : &d->m.logs;
         status = manifest_add(list, group.ordinal, group.shard_count);
         if (status) return status;
@@ -128,11 +128,13 @@ static pkv_status check_files(const disk *d, const fileset *files) {
         file_name_format(name, text);
         if (name->kind == FILE_PENDING || listed(&d->m, name)) continue;
         if (is_leftover(d, name, text)) continue;
-        return fail(PKV_CORRUPT, text, NO_OFFSET, 0,
-                    "Inconsistent snapshot files: %s is not listed in the manifest, so another "
-                    "program has written it. To take over what it wrote, remove the file "
-                    "\"manifest\" and open the store again with its key mode",
-                    text);
+        pkv_status status =
+            fail(PKV_CORRUPT, text, NO_OFFSET, 0,
+                 "Inconsistent snapshot files: %s is not listed in the manifest, so another "
+                 "program has written it. To take over what it wrote, remove the file "
+                 "\"manifest\" and open the store again with its key mode",
+                 text);
+        if (findings_take(d->findings, status)) return status;
     }
     return PKV_OK;
 }
@@ -207,7 +209,7 @@ static pkv_status load(disk *d, const disk_wants *wants) {
 }
 
 pkv_status disk_open(disk *d, const disk_wants *wants) {
-    pkv_status status = take_lock(d);
+    pkv_status status = disk_lock(d);
     if (!status) status = load(d, wants);
     if (status) (void)disk_close(d);
     return status;

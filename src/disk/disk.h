@@ -1,11 +1,12 @@
 /* disk.h - the wing of a stopped store: one folder, its lock, manifest, log and snapshots, behind
  * one interface. Files by layer:
  *
- *     disk       opens, starts and closes the folder; admin
+ *     disk       opens, starts and closes the folder; admin, check, repair
  *      ├ publish    the life of a snapshot, step by step
  *      │  └ snapshot   its files
  *      ├ restore    reads everything back
  *      │  └ reader     one file's records
+ *      ├ salvage    reads what is left of damaged files
  *      ├ wal        the log
  *      │  └ log_file   one file of it
  *      ├ manifest   what is in force
@@ -21,6 +22,7 @@
 
 #include <stdatomic.h>
 #include "fileset.h"
+#include "findings.h"
 #include "manifest.h"
 #include "restore.h"
 #include "snapshot.h"
@@ -37,6 +39,7 @@ typedef struct disk {
     pkv_keys keys;
     pkv_integer key_type;
     pkv_values values;
+    findings *findings; /* of a check, which goes on after what would fail an open; else NULL */
     bool had_manifest, was_clean;
     bool rehashed; /* keys may belong to other log shards than before: a new log is needed */
     wal *log;
@@ -60,6 +63,9 @@ pkv_status disk_open_folder(const char *path, bool create, os_folder *folder);
  * on, also on failure. Where a fork may come, it must not come during this call, or the child could
  * hold on to a lock file that nobody knows of. */
 pkv_status disk_begin(const char *path, os_folder folder, disk *d);
+
+/* The first part of disk_open: takes the lock. Leaves *d open on failure. */
+pkv_status disk_lock(disk *d);
 
 /* Takes the lock, learns what is there and checks it against the wants. d->keys, key_type and
  * values then say what the store is to be taken for, and d->m.hash_seed how keys are to be hashed.
@@ -113,6 +119,11 @@ void disk_remove_leftovers(disk *d);
 /* Admin: see pkv.h. */
 pkv_status disk_prune_backups(const char *path, uint32_t keep, uint64_t *removed);
 pkv_status disk_delete_pending(const char *path, uint64_t *removed);
+
+pkv_status disk_check(const char *path, pkv_on_finding call, void *context,
+                      pkv_check_report *report);
+pkv_status disk_repair(const char *path, const pkv_repair_options *options, pkv_on_finding call,
+                       void *context, pkv_repair_report *report);
 
 #include "../os/visibility_end.h"
 #endif

@@ -32,7 +32,7 @@ static pkv_status read_bytes(int fd, uint8_t **bytes, size_t *size) {
     if (whole > MANIFEST_BYTES_MAX) {
         return fail(PKV_CORRUPT, MANIFEST_NAME, NO_OFFSET, 0,
                     "%s cannot be believed: it is larger than any manifest; restore the folder "
-                    "from a backup",
+                    "from a backup, or salvage what can be read with `pkv repair`",
                     MANIFEST_NAME);
     }
     uint8_t *buffer = (uint8_t *)malloc((size_t)whole + 1);

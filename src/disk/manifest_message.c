@@ -200,9 +200,11 @@ pkv_status manifest_pack(const manifest *in, uint8_t **bytes, size_t *size) {
 /* ---- Unpacking */
 
 static pkv_status fail_corrupt(const char *fault) {
-    return fail(PKV_CORRUPT, MANIFEST_NAME, NO_OFFSET, 0,
-                "%s cannot be believed: %s; restore the folder from a backup", MANIFEST_NAME,
-                fault);
+    return fail(
+        PKV_CORRUPT, MANIFEST_NAME, NO_OFFSET, 0,
+        "%s cannot be believed: %s; restore the folder from a backup, or salvage what can be "
+        "read with `pkv repair`",
+        MANIFEST_NAME, fault);
 }
 
 static pkv_status fail_memory(void) {

@@ -50,5 +50,14 @@ typedef struct reader_rest {
 
 pkv_status reader_examine_rest(reader *in, reader_rest *rest);
 
+/* Goes on from where reading ended to the next sound record behind it, byte by byte; *found is
+ * false, and the reader at the end of the file, where there is none. rest->end is set as above, of
+ * the part without sound records.
+ *
+ * Foreign records have no checksum: there some must follow each other, or one end with the file, to
+ * be believed. Not found are records of more than MARKED_RECORD_MAX bytes with a key as large, and
+ * those behind too many places that look like a large record and are none. */
+pkv_status reader_resync(reader *in, reader_rest *rest, bool *found);
+
 #include "../os/visibility_end.h"
 #endif

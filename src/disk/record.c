@@ -211,3 +211,19 @@ record_result record_decode(const uint8_t *data, size_t available, uint32_t seed
     }
     return read_message(message, end, origin, entry) ? RECORD_OK : RECORD_BAD;
 }
+
+/* ---- Keys */
+
+bool record_fits(const record *entry, pkv_keys keys, pkv_integer key_type) {
+    uint8_t bytes[8];
+    if (keys != PKV_KEYS_FIXED) return true;
+    if (entry->key.size != sizeof bytes) return false;
+    int64_t integer = pkv_key_integer(key_type, entry->key.data);
+    if (pkv_integer_key(key_type, integer, bytes) != PKV_OK) return false;
+    return memcmp(bytes, entry->key.data, sizeof bytes) == 0;
+}
+
+bool record_is_hole(const record *entry, pkv_keys keys, record_origin origin) {
+    return keys == PKV_KEYS_FIXED && origin == RECORD_FOREIGN && entry->unset &&
+           entry->key.size == 0;
+}

@@ -42,5 +42,12 @@ typedef enum record_origin {
 record_result record_decode(const uint8_t *data, size_t available, uint32_t seed,
                             record_origin origin, record *entry, size_t *size);
 
+/* Whether the record may stand in a store of such keys: integer keys are 8 bytes, with zeros behind
+ * the integer's own. */
+bool record_fits(const record *entry, pkv_keys keys, pkv_integer key_type);
+
+/* Zeros that the crate's positioned writes have left in a store of integer keys. */
+bool record_is_hole(const record *entry, pkv_keys keys, record_origin origin);
+
 #include "../os/visibility_end.h"
 #endif

@@ -17,6 +17,7 @@ typedef struct restore {
     const manifest_group *at; /* the snapshot or log being read */
     os_mutex lock;            /* of the result */
     restore_result *result;
+    findings *findings; /* of an examination, else NULL */
 } restore;
 
 static record_origin origin_of(const manifest_group *group) {
@@ -28,8 +29,12 @@ static pkv_status apply(const restore *r, const reader *in, const reader_batch *
     pkv_status status =
         r->sink->apply(r->sink->context, batch->entries, batch->count, in->origin, &applied);
     if (!status) return PKV_OK;
-    return fail_context("%s, record at offset %llu", in->name,
-                        (unsigned long long)batch->offsets[applied]);
+    (void)fail_context("%s, record at offset %llu", in->name,
+                       (unsigned long long)batch->offsets[applied]);
+    pkv_error error = *pkv_error_detail();
+    memcpy(error.file, in->name, sizeof in->name);
+    error.offset = batch->offsets[applied];
+    return fail_with(&error);
 }
 
 static void count(restore *r, uint64_t entries, const reader *in, uint64_t cut_at, uint64_t cut) {
@@ -39,6 +44,7 @@ static void count(restore *r, uint64_t entries, const reader *in, uint64_t cut_a
         r->result->cut_bytes += cut;
         r->result->cut_offset = cut_at;
         memcpy(r->result->cut_file, in->name, sizeof r->result->cut_file);
+        findings_torn(r->findings, in->name, cut_at, cut);
     }
     os_unlock(&r->lock);
 }
@@ -80,8 +86,7 @@ static pkv_status check_snapshot(const reader *in, const shard_facts *facts, uin
     return PKV_OK;
 }
 
-static pkv_status read_snapshot_shard(void *context, size_t shard) {
-    restore *r = context;
+static pkv_status restore_snapshot_shard(restore *r, size_t shard) {
     reader in = {0};
     pkv_status status = open_snapshot(r, (uint32_t)shard, &in);
     if (status) return status;
@@ -94,8 +99,14 @@ static pkv_status read_snapshot_shard(void *context, size_t shard) {
     }
     if (!status) status = check_snapshot(&in, &r->at->shards[shard], entries, batch.ended);
     if (!status) count(r, entries, &in, 0, 0);
+    findings_count_file(r->findings, in.size);
     reader_close(&in);
     return status;
+}
+
+static pkv_status read_snapshot_shard(void *context, size_t shard) {
+    restore *r = context;
+    return findings_take(r->findings, restore_snapshot_shard(r, shard));
 }
 
 /* ---- Logs */
@@ -171,8 +182,7 @@ static pkv_status replay(restore *r, reader *in, size_t shard, uint64_t *end) {
     return judge_end(r, in, facts, batch.ended, entries);
 }
 
-static pkv_status read_log_shard(void *context, size_t shard) {
-    restore *r = context;
+static pkv_status restore_log_shard(restore *r, size_t shard) {
     const manifest_group *g = r->at;
     shard_facts *facts = &g->shards[shard];
     file_name name = {g->ordinal, (uint32_t)shard, g->shard_count, FILE_DIFF};
@@ -196,7 +206,32 @@ static pkv_status read_log_shard(void *context, size_t shard) {
     uint64_t end = 0;
     if (!status) status = replay(r, &in, shard, &end);
     if (!status) facts->size = end;
+    findings_count_file(r->findings, in.size);
     reader_close(&in);
+    return status;
+}
+
+static pkv_status read_log_shard(void *context, size_t shard) {
+    restore *r = context;
+    pkv_status status = restore_log_shard(r, shard);
+    if (!status || findings_take(r->findings, status)) return status;
+    r->at->shards[shard].size = UINT64_MAX; /* the log after it is not to blame */
+    return PKV_OK;
+}
+
+static pkv_status read_snapshot(restore *r, const manifest_group *snapshot, unsigned threads) {
+    r->at = snapshot;
+    return parallel_run(threads, snapshot->shard_count, read_snapshot_shard, r);
+}
+
+static pkv_status read_in_force(restore *r, unsigned threads) {
+    const manifest_group *snapshot = manifest_snapshot(r->m);
+    pkv_status status = snapshot ? read_snapshot(r, snapshot, threads) : PKV_OK;
+    for (r->log = 0; r->log < r->m->logs.count && !status; r->log++) {
+        r->at = &r->m->logs.groups[r->log];
+        if (snapshot && r->at->ordinal < snapshot->ordinal) continue;
+        status = parallel_run(threads, r->at->shard_count, read_log_shard, r);
+    }
     return status;
 }
 
@@ -206,17 +241,20 @@ pkv_status restore_run(const os_folder *folder, manifest *m, unsigned threads,
     restore r = {.folder = folder, .sink = sink, .m = m, .result = result};
     int error = os_mutex_init(&r.lock);
     if (error) return fail_os(NULL, NO_OFFSET, error, "cannot make a lock");
-    pkv_status status = PKV_OK;
-    uint64_t covered = 0;
-    r.at = manifest_snapshot(m);
-    if (r.at) {
-        covered = r.at->ordinal;
-        status = parallel_run(threads, r.at->shard_count, read_snapshot_shard, &r);
-    }
-    for (r.log = 0; r.log < m->logs.count && !status; r.log++) {
-        r.at = &m->logs.groups[r.log];
-        if (r.at->ordinal < covered) continue;
-        status = parallel_run(threads, r.at->shard_count, read_log_shard, &r);
+    pkv_status status = read_in_force(&r, threads);
+    os_mutex_destroy(&r.lock);
+    return status;
+}
+
+pkv_status restore_examine(const os_folder *folder, manifest *m, const restore_sink *sink,
+                           findings *to) {
+    restore_result result = {0};
+    restore r = {.folder = folder, .sink = sink, .m = m, .result = &result, .findings = to};
+    int error = os_mutex_init(&r.lock);
+    if (error) return fail_os(NULL, NO_OFFSET, error, "cannot make a lock");
+    pkv_status status = read_in_force(&r, 1); /* so that findings come one at a time */
+    for (size_t i = 0; i + 1 < m->snapshots.count && !status; i++) {
+        status = read_snapshot(&r, &m->snapshots.groups[i], 1);
     }
     os_mutex_destroy(&r.lock);
     return status;

@@ -14,6 +14,7 @@
 #ifndef PKV_RESTORE_H
 #define PKV_RESTORE_H
 
+#include "findings.h"
 #include "manifest.h"
 #include "record.h"
 #include "../os/visibility.h"
@@ -37,6 +38,11 @@ typedef struct restore_result {
  */
 pkv_status restore_run(const os_folder *folder, manifest *m, unsigned threads,
                        const restore_sink *sink, restore_result *result);
+
+/* The same, file by file, and then the backups: what would fail restore_run is told as a finding,
+ * and so are torn tails. */
+pkv_status restore_examine(const os_folder *folder, manifest *m, const restore_sink *sink,
+                           findings *to);
 
 /* Cuts the logs to the manifest's sizes and flushes them. */
 pkv_status restore_repair(const os_folder *folder, const manifest *m);

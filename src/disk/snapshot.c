@@ -62,14 +62,18 @@ static pkv_status reserve(snapshot_writer *out, size_t size) {
 
 pkv_status snapshot_put(snapshot_writer *out, pkv_bytes key, pkv_bytes value, pkv_type type) {
     record entry = {.key = key, .value = value, .type = type};
-    size_t size = record_size(&entry);
+    return snapshot_put_record(out, &entry);
+}
+
+pkv_status snapshot_put_record(snapshot_writer *out, const record *entry) {
+    size_t size = record_size(entry);
     pkv_status status = PKV_OK;
     if (out->buffered + size > out->capacity) {
         if (out->buffered > 0) status = write_out(out);
         if (!status) status = reserve(out, size);
         if (status) return status;
     }
-    record_encode(&entry, out->seed, out->buffer + out->buffered);
+    record_encode(entry, out->seed, out->buffer + out->buffered);
     out->buffered += size;
     out->facts.size += size;
     out->facts.entries++;

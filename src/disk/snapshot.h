@@ -17,6 +17,7 @@ typedef struct snapshot_source {
 } snapshot_source;
 
 pkv_status snapshot_put(snapshot_writer *out, pkv_bytes key, pkv_bytes value, pkv_type type);
+pkv_status snapshot_put_record(snapshot_writer *out, const record *entry);
 
 /* Writes and flushes the pending files, replacing what a failed attempt left, and makes them
  * durable by name. The group has the ordinal and the number of shards; the facts are set. The salt

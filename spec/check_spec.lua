@@ -1,0 +1,232 @@
+--- pkv check: what is sound is called sound, what is not is named by file and offset, and nothing is
+-- changed by asking.
+local lfs = require "lfs"
+local pkv = require "pkv"
+local command = require "spec.support.command"
+local disk = require "spec.support.disk"
+local helper = require "spec.support.helper"
+local random = require "spec.support.random"
+
+local SOUND, NOT_FOUND, LOCKED, CORRUPT = 0, 1, 4, 5
+local LOG = "snapshot_1_0-of-1_diff.bin"
+
+--- Checks the folder, and that this changed none of its files. Exit code, lines, stderr.
+local function check(path)
+   local before = disk.files(path)
+   local code, out, err = command("check", path)
+   assert.same(before, disk.files(path))
+   local lines = {}
+   for line in out:gmatch "[^\n]+" do lines[#lines + 1] = line end
+   return code, lines, err
+end
+
+local function assert_sound(path, records)
+   local code, lines, err = check(path)
+   assert.equal("", err)
+   assert.equal(1, #lines, table.concat(lines, "\n"))
+   assert.match("^sound: %d+ files, " .. (records or "%d+") .. " records, %d+ bytes$", lines[1])
+   assert.equal(SOUND, code)
+end
+
+--- Damaged, and the first finding names the file, and an offset in a range (nil: none).
+local function assert_damaged(path, file, from, upto)
+   local code, lines = check(path)
+   assert.equal(CORRUPT, code, table.concat(lines, "\n"))
+   assert.match("^not sound: ", lines[#lines])
+   local kind, name, offset, message = lines[1]:match "^(%S+) (%S+) (%S+): (.+)$"
+   assert.equal("damaged", kind)
+   assert.equal(file, name)
+   assert.match(file, message, 1, true)
+   if not from then return lines end
+   offset = assert(tonumber(offset), lines[1])
+   assert.is_true(from <= offset and offset <= upto, lines[1])
+   return lines
+end
+
+local path
+
+before_each(function() path = disk.folder() end)
+after_each(disk.clean)
+
+--- A closed store: a backup, a snapshot and a log. The names of the three files.
+local function filled()
+   local store = assert(pkv.open(path))
+   for round = 1, 3 do
+      for i = 1, 8 do store["key " .. i] = ("value %d of round %d"):format(i, round) end
+      if round < 3 then assert(pkv.snapshot(store)) end
+   end
+   assert(pkv.close(store))
+   local names = disk.names(path)
+   assert.equal(3, #names)
+   return table.unpack(names)
+end
+
+describe("pkv check finds nothing", function()
+   it("in a store that is new, closed, with and without backups", function()
+      assert(pkv.close(assert(pkv.open(path))))
+      assert_sound(path, 0)
+      filled()
+      assert_sound(path, 24)
+      assert(pkv.prune_backups(path, 0))
+      assert_sound(path, 16)
+   end)
+
+   it("in stores of integer keys and of many shards", function()
+      local store = assert(pkv.open(path, { keys = "i16", wal_shards = 4, snapshot_shard_bytes = 64 }))
+      for i = -50, 50 do store[i] = i end
+      assert(pkv.snapshot(store))
+      for i = -50, 50 do store[i] = i * 2 end
+      assert(pkv.close(store))
+      assert_sound(path, 202)
+   end)
+
+   it("after kill -9, wherever it struck", function()
+      for _, io in ipairs { "mmap", "pwrite" } do
+         path = disk.folder()
+         disk.killed(path, ([[
+            local store = assert(pkv.open(path, { wal_io = %q }))
+            for i = 1, 100 do store[i .. ""] = i end
+            assert(pkv.snapshot(store))
+            for i = 1, 100 do store[i .. ""] = -i end]]):format(io))
+         assert_sound(path, 200)
+      end
+   end)
+
+   it("in the folders of the crate", function()
+      for name in lfs.dir "spec/fixtures/crate" do
+         local folder = "spec/fixtures/crate/" .. name
+         if name:find "^%a" and lfs.attributes(folder, "mode") == "directory" then assert_sound(disk.copy(folder)) end
+      end
+   end)
+end)
+
+describe("pkv check tells a torn tail from damage", function()
+   it("says what would be cut, and that the store is sound", function()
+      disk.killed(path, [[
+         local store = assert(pkv.open(path))
+         store.a = "one"
+         store.b = "two"]])
+      local records = disk.records(helper.read(path .. "/" .. LOG))
+      local bytes = helper.read(path .. "/" .. LOG):sub(1, records[2].upto - 1)
+      helper.write(path .. "/" .. LOG, bytes)
+      local code, lines = check(path)
+      local cut = #bytes - records[2].from
+      assert.equal(SOUND, code)
+      assert.same({
+         ("torn %s %d: would be cut at open: %d bytes of %s from offset %d")
+            :format(LOG, records[2].from, cut, LOG, records[2].from),
+         ("sound: 1 files, 1 records, %d bytes"):format(#bytes),
+      }, lines)
+      local store = assert(pkv.open(path))
+      assert.equal(cut, pkv.stats(store).cut_bytes)
+      assert(pkv.close(store))
+   end)
+end)
+
+describe("pkv check finds", function()
+   it("every flipped bit of a snapshot, a backup and a log, with file and offset", function()
+      for _, name in ipairs { filled() } do
+         local bytes = helper.read(path .. "/" .. name)
+         local records = disk.records(bytes)
+         for offset = math.random(0, 6), #bytes - 1, 7 do
+            helper.write(path .. "/" .. name, disk.flipped(bytes, offset, math.random(0, 7)))
+            local at
+            for _, record in ipairs(records) do
+               if record.from <= offset and offset < record.upto then at = record.from end
+            end
+            assert_damaged(path, name, at, at)
+         end
+         helper.write(path .. "/" .. name, bytes)
+      end
+      assert_sound(path)
+   end)
+
+   it("every flipped bit of the manifest", function()
+      filled()
+      local bytes = helper.read(path .. "/manifest")
+      for offset = math.random(0, 2), #bytes - 1, 3 do
+         helper.write(path .. "/manifest", disk.flipped(bytes, offset, math.random(0, 7)))
+         assert_damaged(path, "manifest")
+      end
+   end)
+
+   it("a bit flipped before what was flushed, though the process died", function()
+      disk.killed(path, [[
+         local store = assert(pkv.open(path))
+         for i = 1, 20 do store[i .. ""] = "value " .. i end
+         assert(pkv.sync(store))
+         store.last = "tells how far it was flushed"]])
+      local bytes = helper.read(path .. "/" .. LOG)
+      local records = disk.records(bytes)
+      for i = 1, 20, 3 do
+         local offset = math.random(records[i].from, records[i].upto - 1)
+         helper.write(path .. "/" .. LOG, disk.flipped(bytes, offset))
+         assert_damaged(path, LOG, records[i].from, records[i].from)
+      end
+   end)
+
+   it("all that is wrong, not just the first", function()
+      local backup, snapshot, log = filled()
+      disk.remove(path, backup)
+      helper.write(path .. "/" .. snapshot, helper.read(path .. "/" .. snapshot):sub(1, 20))
+      helper.write(path .. "/" .. log, helper.read(path .. "/" .. log) .. "more")
+      helper.write(path .. "/snapshot_900_0-of-1_diff.bin", "another program's")
+      local code, lines = check(path)
+      assert.equal(CORRUPT, code)
+      assert.equal(5, #lines)
+      local text = table.concat(lines, "\n")
+      for _, name in ipairs { backup, snapshot, log, "snapshot_900_0-of-1_diff.bin" } do
+         assert.match("damaged " .. name, text, 1, true)
+      end
+   end)
+
+   it("a shard that a folder of the crate lacks, and its integer keys that are none", function()
+      path = disk.copy "spec/fixtures/crate/u64_wal"
+      local names = disk.names(path)
+      if #names > 1 then
+         disk.remove(path, names[1])
+         assert_damaged(path, names[1])
+      end
+      path = disk.folder()
+      assert(pkv.close(assert(pkv.open(path, { keys = "u8" }))))
+      disk.remove(path, "manifest")
+      disk.remove(path, LOG)
+      helper.write(path .. "/" .. LOG, "\x0d\x0a\x08\x01\0\0\0\0\0\0\0\x12\x01x")
+      local store = assert(pkv.open(path, { keys = "u8" }))
+      assert(pkv.close(store))
+      assert_sound(path, 1)
+      helper.write(path .. "/" .. LOG, "\x0d\x0a\x08\x01\0\0\0\0\0\0\1\x12\x01x")
+      assert_damaged(path, LOG, 0, 0)
+   end)
+
+   it("what is wrong with random bytes, and does not crash", function()
+      local _, snapshot, log = filled()
+      random.rounds(20, function()
+         local name = math.random(2) == 1 and snapshot or log
+         local bytes = helper.read(path .. "/" .. name)
+         local noise = {}
+         for i = 1, math.random(300) do noise[i] = string.char(math.random(0, 255)) end
+         helper.write(path .. "/" .. name, table.concat(noise))
+         assert_damaged(path, name)
+         helper.write(path .. "/" .. name, bytes)
+      end)
+   end)
+end)
+
+describe("pkv check answers", function()
+   it("locked, where somebody has the store open", function()
+      local store = assert(pkv.open(path))
+      local code, lines, err = check(path)
+      assert(pkv.close(store))
+      assert.equal(LOCKED, code)
+      assert.same({}, lines)
+      assert.match(path, err, 1, true)
+   end)
+
+   it("no store, where there is none, and makes none", function()
+      local code, out = command("check", path)
+      assert.equal(NOT_FOUND, code)
+      assert.equal("", out)
+      assert.is_nil(lfs.attributes(path))
+   end)
+end)
