@@ -15,7 +15,7 @@ BUILD_PACKAGES = lua5.4 liblua5.4-dev libprotobuf-c-dev pkgconf
 TEST_PACKAGES  = lua-busted
 LINT_PACKAGES  = lua-check clang clang-format protobuf-c-compiler
 COVERAGE_PACKAGES = gcovr
-FUZZ_PACKAGES  = clang libclang-rt-14-dev
+FUZZ_PACKAGES  = clang libclang-rt-dev
 CI_PACKAGES    = luarocks g++ gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 
 CC      ?= cc
