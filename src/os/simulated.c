@@ -12,9 +12,11 @@
 #include "simulated.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include "os.h"
 
@@ -52,6 +54,7 @@ static struct {
     sim_handle handles[HANDLES];
     bool recording;
     sim_journal journal;
+    atomic_bool slow;
     unsigned fail_in, failures;
     int fail_error;
     bool fail_ever;
@@ -148,6 +151,16 @@ void sim_fail(unsigned call, int error, bool ever) {
     disk.fail_ever = ever;
     disk.failures = 0;
     os_unlock(&disk.lock);
+}
+
+void sim_slow(bool slow) {
+    atomic_store(&disk.slow, slow);
+}
+
+static void take_time(void) {
+    if (!atomic_load(&disk.slow)) return;
+    struct timespec pause = {0, 200000};
+    (void)nanosleep(&pause, NULL);
 }
 
 unsigned sim_failures(void) {
@@ -258,6 +271,7 @@ int os_folder_list(const os_folder *folder, int (*visit)(void *context, const ch
 
 int os_folder_sync(const os_folder *folder) {
     (void)folder;
+    take_time();
     int error = begin();
     if (error) return error;
     (void)add_event(SIM_FOLDER_SYNC, 0);
@@ -363,6 +377,7 @@ int os_file_write(int fd, const void *data, size_t size, uint64_t offset) {
 }
 
 int os_file_truncate(int fd, uint64_t size) {
+    take_time();
     int error = begin();
     if (error) return error;
     resize(handle_of(fd)->file, size);
@@ -378,6 +393,7 @@ int os_file_allocate(int fd, uint64_t offset, uint64_t size) {
 }
 
 int os_file_sync(int fd) {
+    take_time();
     int error = begin();
     if (error) return error;
     (void)add_event(SIM_FILE_SYNC, handle_of(fd)->file);
@@ -435,7 +451,7 @@ uint32_t sim_put_file(const char *name) {
 void sim_put_bytes(uint32_t file, const uint8_t *bytes, uint64_t size) {
     lock();
     resize(file, size);
-    memcpy(live_of(file), bytes, (size_t)size);
+    if (size) memcpy(live_of(file), bytes, (size_t)size);
     stored(&disk.files[file], size);
     capture(file, 0, size);
     (void)add_event(SIM_FILE_SYNC, file);

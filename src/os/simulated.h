@@ -57,6 +57,9 @@ size_t sim_now(void);
 /* Hands out the journal, which ends. */
 sim_journal sim_end(void);
 
+/* Flushes and truncations take a moment, as on a real disk, so that other threads come between. */
+void sim_slow(bool slow);
+
 /* The call-th call from now on that changes, flushes or makes room fails with `error`; all after it
  * too if `ever`. 0 calls: none does. */
 void sim_fail(unsigned call, int error, bool ever);
