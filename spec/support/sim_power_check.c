@@ -473,7 +473,7 @@ static pkv_config choose_config(unsigned episode, uint64_t *seed) {
                     .snapshot_interval = PKV_SNAPSHOT_NEVER,
                     .keep_backups = draw(seed, 2) ? 1 : PKV_KEEP_NONE};
     if (c.sync == PKV_SYNC_INTERVAL) c.sync_seconds = 0.0005;
-    if (draw(seed, 4)) c.snapshot_interval = 3 + draw(seed, 20);
+    if (draw(seed, 4)) c.snapshot_interval = 2 + draw(seed, 12);
     if (draw(seed, 2)) c.snapshot_shard_bytes = 1000;
     if (draw(seed, 2))
         c.snapshot_threads = 1; /* one file after the other: a walk that takes time */
@@ -488,7 +488,7 @@ typedef struct sum {
 static void run_episode(unsigned episode, uint64_t seed, sum *all) {
     check c = {.seed = scramble(seed + episode)};
     c.config = choose_config(episode, &c.seed);
-    c.writers = draw(&c.seed, 3) == 0 ? 2 : 1;
+    c.writers = 1 + draw(&c.seed, 2);
     (void)snprintf(c.doing, sizeof c.doing, "seed %llu, episode %u", (unsigned long long)seed,
                    episode);
     history *h = new_history();
