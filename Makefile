@@ -40,10 +40,13 @@ ALL_LIBS   = -pthread $(VARIANT) $(LDFLAGS) $(PROTO_LIBS) -ldl
 
 # ---- What is built from what
 
-CORE_SOURCES  = $(wildcard src/*.c src/bytes/*.c src/os/*.c src/memory/*.c src/disk/*.c)
+CORE_SOURCES  = $(filter-out $(SIMULATED_SOURCES),\
+                $(wildcard src/*.c src/bytes/*.c src/os/*.c src/memory/*.c src/disk/*.c))
 LUA_SOURCES   = $(wildcard src/lua/*.c)
 CLI_SOURCES   = $(wildcard src/cli/*.c)
-# Test-only: each *_check.c is a program, the rest makes up the Lua module pkv_internals.
+# Test-only: each *_check.c is a program, the rest makes up the Lua module pkv_internals. A
+# sim_*_check has the simulated disk instead of the system's files.
+SIMULATED_SOURCES = $(wildcard src/os/simulated*.c)
 CHECK_SOURCES = $(wildcard spec/support/*_check.c)
 INTERNALS_SOURCES = $(wildcard spec/support/internals*.c spec/support/*.pb-c.c)
 # Each *_fuzz.c is a program, the rest is shared.
@@ -52,8 +55,9 @@ FUZZ_SHARED   = $(filter-out $(FUZZ_SOURCES),$(wildcard spec/fuzz/*.c)) spec/sup
 
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 CORE = $(call objects,$(CORE_SOURCES))
-ALL_SOURCES = $(CORE_SOURCES) $(LUA_SOURCES) $(CLI_SOURCES) $(CHECK_SOURCES) $(INTERNALS_SOURCES) \
-              $(FUZZ_SOURCES) $(FUZZ_SHARED)
+SIMULATED_CORE = $(call objects,$(filter-out src/os/posix_files.c,$(CORE_SOURCES)) $(SIMULATED_SOURCES))
+ALL_SOURCES = $(CORE_SOURCES) $(SIMULATED_SOURCES) $(LUA_SOURCES) $(CLI_SOURCES) $(CHECK_SOURCES) \
+              $(INTERNALS_SOURCES) $(FUZZ_SOURCES) $(FUZZ_SHARED)
 
 LIBRARIES = $(BUILD)/libpkv.so $(BUILD)/libpkv.a $(BUILD)/pkv.pc
 MODULE    = $(if $(LUA_SOURCES),$(BUILD)/lua/pkv.so)
@@ -114,6 +118,10 @@ $(BUILD)/spec/%_check: $(BUILD)/obj/spec/support/%_check.o $(CORE)
 $(BUILD)/spec/%_fuzz: $(BUILD)/obj/spec/fuzz/%_fuzz.o $(call objects,$(FUZZ_SHARED) $(LUA_SOURCES)) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS) $(LUA_LIBS)
+
+$(BUILD)/spec/sim_%_check: $(BUILD)/obj/spec/support/sim_%_check.o $(SIMULATED_CORE)
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^ $(ALL_LIBS)
 
 -include $(patsubst %.o,%.d,$(call objects,$(ALL_SOURCES)))
 .SECONDARY:

@@ -69,6 +69,7 @@ build = {
             "src/os/error.c",
             "src/os/parallel.c",
             "src/os/posix.c",
+            "src/os/posix_files.c",
             "src/protobuf.c",
             "src/store.c",
          },

@@ -167,7 +167,9 @@ pkv_status log_file_append(log_file *file, const record *entry, bool keep, bool 
 pkv_status log_file_sync(log_file *file) {
     int error = os_file_sync(file->fd);
     if (!error) return PKV_OK;
-    return fail_os(file->name, NO_OFFSET, error, "cannot flush log file %s", file->name);
+    /* Whatever the reason, a full disk included: PKV_IO alone says that what was not flushed may be
+     * there nonetheless. */
+    return fail(PKV_IO, file->name, NO_OFFSET, error, "cannot flush log file %s", file->name);
 }
 
 static void unmap(log_file *file) {

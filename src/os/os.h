@@ -1,8 +1,9 @@
 /* os.h - the whole contract with the operating system: folders, files, maps, locks, threads, clock.
  *
- * One implementation per platform (posix.c; a simulated disk in tests). Functions that can fail
- * return 0 or an errno value; nothing here knows what a store is. Interrupted calls are retried,
- * short reads and writes continued. Needs POSIX names beside C11: build with -std=gnu11.
+ * One implementation per platform (posix.c and posix_files.c; a simulated disk in tests). Functions
+ * that can fail return 0 or an errno value; nothing here knows what a store is. Interrupted calls
+ * are retried, short reads and writes continued. Needs POSIX names beside C11: build with
+ * -std=gnu11.
  */
 #ifndef PKV_OS_H
 #define PKV_OS_H

@@ -1,0 +1,416 @@
+/* sim_model.h - what a store must hold after a power cut on the simulated disk, and the cuts:
+ * shared by the sim_*_check programs.
+ *
+ * Changes are numbered, and each value begins with the number of the change that set it. So what is
+ * found in a store tells which change each key had last, and that must be so after some prefix of
+ * the changes. A prefix is looked for in each *lane*: the changes of one writer to one shard of the
+ * log.
+ *
+ * Invariant: an operation's `durable` is never less than the number of events that were needed to
+ * make it so, its `begun` never more than the first that has anything of it.
+ */
+#ifndef SIM_MODEL_H
+#define SIM_MODEL_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../../src/os/simulated.h"
+#include "../../src/store.h"
+
+#define KEYS      24u
+#define OPS       400u
+#define SESSIONS  4u
+#define WRITERS   2u
+#define SHARDS    2u
+#define LANES     (WRITERS * SHARDS)
+#define VALUE_MAX ((size_t)300 << 10)
+#define DEPTH     2 /* cuts within recoveries */
+/* Of so many moments one is chosen; a program may choose fewer. */
+#ifndef STRIDE
+#define STRIDE 1u
+#endif
+
+/* ---- The model. Change number i is ops[i - 1]; a key that change 0 had last is not there. */
+
+typedef struct operation {
+    uint32_t key, lane;
+    bool unset, acknowledged;
+    size_t begun, durable; /* events of the journal at that time */
+} operation;
+
+/* From one open to the next: all before it is durable. */
+typedef struct session {
+    size_t first, begun;
+    uint32_t base[KEYS]; /* changes */
+    uint32_t lane[KEYS]; /* which prefix it belongs to: shard of the log, and writer */
+} session;
+
+typedef struct history {
+    os_mutex lock;
+    operation ops[OPS];
+    size_t count;
+    session sessions[SESSIONS];
+    size_t session_count;
+    uint32_t latest[KEYS];
+} history;
+
+/* What must be found after a cut: the history as it stood at an event. */
+typedef struct claim {
+    const history *h;
+    size_t event;
+} claim;
+
+typedef struct check {
+    uint64_t seed; /* of the random numbers */
+    pkv_config config;
+    unsigned writers;
+    size_t states, nested, bad;
+    char doing[160]; /* for messages */
+} check;
+
+static uint8_t value_buffer[VALUE_MAX];
+static uint8_t filler[VALUE_MAX];
+
+static uint64_t scramble(uint64_t x) {
+    x += 0x9E3779B97F4A7C15u;
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
+    return x ^ x >> 31;
+}
+
+static uint32_t draw(uint64_t *seed, uint32_t below) {
+    *seed = scramble(*seed);
+    return (uint32_t)(*seed >> 32) % below;
+}
+
+static pkv_bytes key_bytes(char text[16], uint32_t key) {
+    return (pkv_bytes){text, (size_t)snprintf(text, 16, "key %u", key)};
+}
+
+static void make_filler(void) {
+    for (size_t i = 0; i < VALUE_MAX; i++) filler[i] = (uint8_t)(i % 251);
+}
+
+static size_t value_size(uint32_t change) {
+    uint64_t bits = scramble(change);
+    if (bits % 200 == 0) return 270000 + bits / 256 % 20000; /* over MARKED_RECORD_MAX */
+    if (bits % 40 == 1) return 20000 + bits / 256 % 60000;
+    if (bits % 10 == 2) return 2000 + bits / 256 % 7000;
+    return sizeof change + bits / 256 % 200;
+}
+
+/* The number of the change, and then bytes that differ between changes. */
+static void make_value(uint32_t change, uint8_t *bytes) {
+    memcpy(bytes, filler + change % 251, value_size(change));
+    memcpy(bytes, &change, sizeof change);
+}
+
+/* ---- Writing */
+
+typedef struct writer {
+    check *c;
+    history *h;
+    pkv *store;
+    unsigned index;
+    uint32_t operations;
+    uint64_t seed;
+} writer;
+
+static void complain(check *c, const char *what) {
+    c->bad++;
+    if (c->bad > 5) return;
+    printf("not ok: %s: %s: %s\n", c->doing, what, pkv_error_detail()->message);
+}
+
+static uint32_t begin_change(history *h, uint32_t key, bool unset) {
+    os_lock(&h->lock);
+    const session *s = &h->sessions[h->session_count - 1];
+    operation *op = &h->ops[h->count++];
+    *op = (operation){.key = key, .lane = s->lane[key], .unset = unset, .durable = SIZE_MAX};
+    op->begun = sim_now();
+    uint32_t change = (uint32_t)h->count;
+    h->latest[key] = unset ? 0 : change;
+    os_unlock(&h->lock);
+    return change;
+}
+
+static void end_change(history *h, uint32_t change, bool durable) {
+    os_lock(&h->lock);
+    h->ops[change - 1].acknowledged = true;
+    if (durable) h->ops[change - 1].durable = sim_now();
+    os_unlock(&h->lock);
+}
+
+static void make_change(writer *w, uint32_t key, bool unset) {
+    char text[16];
+    static _Thread_local uint8_t value[VALUE_MAX];
+    pkv_bytes name = key_bytes(text, key);
+    if (unset && w->h->latest[key] == 0) {
+        if (pkv_unset(w->store, name) != PKV_NOT_FOUND) complain(w->c, "unset what is not there");
+        return;
+    }
+    uint32_t change = begin_change(w->h, key, unset);
+    pkv_status status;
+    if (unset) {
+        status = pkv_unset(w->store, name);
+    } else {
+        make_value(change, value);
+        status = pkv_set(w->store, name, (pkv_bytes){value, value_size(change)});
+    }
+    if (status) complain(w->c, "a change fails");
+    end_change(w->h, change, w->c->config.sync == PKV_SYNC_ALWAYS);
+}
+
+/* Everything acknowledged before `flush` is durable once it has returned. */
+static void make_durable(writer *w, pkv_status (*flush)(pkv *store)) {
+    static _Thread_local bool acknowledged[OPS];
+    history *h = w->h;
+    os_lock(&h->lock);
+    size_t count = h->count;
+    for (size_t i = 0; i < count; i++) acknowledged[i] = h->ops[i].acknowledged;
+    os_unlock(&h->lock);
+    if (flush(w->store)) complain(w->c, "a flush or snapshot fails");
+    os_lock(&h->lock);
+    size_t now = sim_now();
+    for (size_t i = 0; i < count; i++) {
+        if (acknowledged[i] && h->ops[i].durable > now) h->ops[i].durable = now;
+    }
+    os_unlock(&h->lock);
+}
+
+static void begin_session(history *h, size_t begun) {
+    session *s = &h->sessions[h->session_count++];
+    *s = (session){.first = h->count, .begun = begun};
+    memcpy(s->base, h->latest, sizeof s->base);
+}
+
+/* As operations.c chooses the shard. */
+static void find_lanes(const check *c, const pkv *store, session *s) {
+    for (uint32_t key = 0; key < KEYS; key++) {
+        char text[16];
+        memory_key at = memory_key_of(&store->memory, key_bytes(text, key));
+        uint64_t bits = at.hash >> 8 & UINT32_MAX;
+        uint32_t shard = (uint32_t)(bits * store->config.wal_shards >> 32);
+        s->lane[key] = shard * WRITERS + key % c->writers;
+    }
+}
+
+/* ---- Judging */
+
+/* The change that each key had last, as its value tells. */
+static bool read_all(check *c, pkv *store, uint32_t got[KEYS]) {
+    static uint8_t expected[VALUE_MAX];
+    uint64_t count = 0, there = 0;
+    for (uint32_t key = 0; key < KEYS; key++) {
+        char text[16];
+        size_t size = 0;
+        pkv_status status =
+            pkv_get(store, key_bytes(text, key), value_buffer, sizeof value_buffer, &size);
+        got[key] = 0;
+        if (status == PKV_NOT_FOUND) continue;
+        there++;
+        if (!status && size >= sizeof *got) memcpy(&got[key], value_buffer, sizeof *got);
+        bool good = size == value_size(got[key]);
+        if (good) make_value(got[key], expected);
+        if (good && memcmp(value_buffer, expected, size) == 0) continue;
+        complain(c, "a value is no value that was set");
+        return false;
+    }
+    if (pkv_count(store, &count) == PKV_OK && count == there) return true;
+    complain(c, "there are entries that were never set");
+    return false;
+}
+
+static const session *session_at(const claim *m) {
+    const history *h = m->h;
+    size_t i = 0;
+    while (i + 1 < h->session_count && h->sessions[i + 1].begun <= m->event) i++;
+    return &h->sessions[i];
+}
+
+/* Is what the keys of a lane have the state after some prefix of its changes, with all that are
+ * durable and none that was not begun? */
+static const char *judge_lane(const claim *m, const session *s, uint32_t lane,
+                              const uint32_t got[KEYS]) {
+    const history *h = m->h;
+    uint32_t expected[KEYS];
+    size_t wrong = 0, upto = s->first, fits = SIZE_MAX, wanted = s->first;
+    memcpy(expected, s->base, sizeof expected);
+    for (uint32_t k = 0; k < KEYS; k++) wrong += s->lane[k] == lane && expected[k] != got[k];
+    bool last = s + 1 == h->sessions + h->session_count;
+    size_t end = last ? h->count : s[1].first;
+    for (size_t i = s->first; i < end; i++) {
+        if (h->ops[i].lane == lane && h->ops[i].durable <= m->event) wanted = i + 1;
+    }
+    if (wrong == 0) fits = s->first;
+    for (; upto < end && h->ops[upto].begun <= m->event; upto++) {
+        const operation *op = &h->ops[upto];
+        if (op->lane != lane) continue;
+        wrong -= expected[op->key] != got[op->key];
+        expected[op->key] = op->unset ? 0 : (uint32_t)(upto + 1);
+        wrong += expected[op->key] != got[op->key];
+        if (wrong == 0) fits = upto + 1;
+    }
+    if (fits == SIZE_MAX) return "what is there is no prefix of the changes";
+    return fits < wanted ? "what was acknowledged as durable is lost" : NULL;
+}
+
+static bool judge(check *c, const claim *m, const uint32_t got[KEYS]) {
+    const session *s = session_at(m);
+    for (uint32_t lane = 0; lane < LANES; lane++) {
+        const char *fault = judge_lane(m, s, lane, got);
+        if (!fault) continue;
+        complain(c, fault);
+        return false;
+    }
+    return true;
+}
+
+/* ---- Cutting */
+
+static pkv_config config_for_recovery(check *c) {
+    pkv_config config = {.memory_shards = 1,
+                         .wal_shards = c->config.wal_shards,
+                         .sync = PKV_SYNC_ALWAYS,
+                         .snapshot_threads = 1,
+                         .snapshot_interval = PKV_SNAPSHOT_NEVER};
+    config.wal_io = draw(&c->seed, 2) ? PKV_WAL_IO_MMAP : PKV_WAL_IO_PWRITE;
+    if (draw(&c->seed, 8) == 0) config.wal_shards = 3 - config.wal_shards;
+    return config;
+}
+
+static history *new_history(void) {
+    history *h = calloc(1, sizeof *h);
+    if (!h || os_mutex_init(&h->lock)) abort();
+    return h;
+}
+
+static void free_history(history *h) {
+    os_mutex_destroy(&h->lock);
+    free(h);
+}
+
+/* Some changes, each durable when it returns, numbered from where no other history has any. */
+static void write_on(check *c, pkv *store, history *h) {
+    pkv_config config = c->config;
+    c->config.sync = PKV_SYNC_ALWAYS;
+    writer w = {.c = c, .h = h, .store = store};
+    for (int i = 0; i < 3; i++) make_change(&w, draw(&c->seed, KEYS), draw(&c->seed, 4) == 0);
+    if (draw(&c->seed, 4) == 0) make_durable(&w, pkv_snapshot);
+    c->config = config;
+}
+
+/* Opens what the cut has left, judges it, writes on and closes. *h becomes the history since, with
+ * its first session from when the store was open. */
+static bool recover(check *c, const claim *m, history *h) {
+    pkv_config config = config_for_recovery(c);
+    pkv *store = NULL;
+    if (pkv_open("simulated", &config, &store)) {
+        complain(c, "it does not open");
+        return false;
+    }
+    size_t opened = sim_now();
+    bool good = read_all(c, store, h->latest) && judge(c, m, h->latest);
+    h->count = m->h->count; /* no number is given twice */
+    begin_session(h, opened);
+    find_lanes(c, store, &h->sessions[0]);
+    if (good && h->count + 3 <= OPS) write_on(c, store, h);
+    if (pkv_close(store)) {
+        complain(c, "it does not close");
+        return false;
+    }
+    return good;
+}
+
+/* The state of the closed store must be the one that the history ends with. */
+static bool reopen(check *c, const history *h) {
+    pkv_config config = config_for_recovery(c);
+    pkv *store = NULL;
+    uint32_t got[KEYS];
+    if (pkv_open("simulated", &config, &store)) {
+        complain(c, "it does not open again");
+        return false;
+    }
+    bool good = read_all(c, store, got);
+    if (good && memcmp(got, h->latest, sizeof got) != 0) {
+        complain(c, "what was written after the recovery is not there");
+        good = false;
+    }
+    return pkv_close(store) == PKV_OK && good;
+}
+
+static void explore(check *c, const sim_journal *journal, size_t first, const claim *before,
+                    const history *h, int depth);
+
+static void cut_once(check *c, sim_replay *replay, sim_cut cut, const claim *m, int depth) {
+    bool nest = depth < DEPTH && draw(&c->seed, depth ? 150 : 800) == 0;
+    char doing[sizeof c->doing];
+    memcpy(doing, c->doing, sizeof doing);
+    size_t length = strlen(c->doing);
+    (void)snprintf(c->doing + length, sizeof doing - length, ", cut %d/%d/%d/%llx at %zu",
+                   (int)cut.names, (int)cut.sizes, (int)cut.pages, (unsigned long long)cut.seed,
+                   m->event);
+    history *h = new_history();
+    sim_replay_cut(replay, cut, nest);
+    size_t first = sim_now();
+    bool good = recover(c, m, h);
+    if (good && !nest && draw(&c->seed, 4) == 0) good = reopen(c, h);
+    c->states++;
+    c->nested += depth > 0;
+    if (nest) {
+        sim_journal journal = sim_end();
+        if (good) explore(c, &journal, first, m, h, depth + 1);
+        sim_journal_release(&journal);
+    }
+    free_history(h);
+    memcpy(c->doing, doing, sizeof doing);
+}
+
+/* Of a long run of changed pages, a large value's, say, some will do. */
+static bool skips(check *c, const sim_journal *journal, size_t event) {
+    if (event == 0 || event == journal->count) return false;
+    const sim_event *last = &journal->events[event - 1], *next = last + 1;
+    bool run = last->kind == SIM_PAGE_CHANGED && next->kind == SIM_PAGE_CHANGED;
+    if (run && last->file == next->file) return draw(&c->seed, 8) > 0;
+    return STRIDE > 1 && draw(&c->seed, STRIDE) > 0;
+}
+
+static const sim_cut EXTREMES[] = {
+    {SIM_ALL, SIM_ALL, SIM_NONE, 0},     {SIM_NONE, SIM_ALL, SIM_ALL, 0},
+    {SIM_ALL, SIM_NONE, SIM_ALL, 0},     {SIM_ALL, SIM_ALL, SIM_ODD, 0},
+    {SIM_ALL, SIM_ALL, SIM_EVEN, 0},     {SIM_ALL, SIM_ALL, SIM_LATE, 0},
+    {SIM_ALL, SIM_LATE, SIM_LATE, 0},    {SIM_ALL, SIM_ALL, SIM_LAST, 0},
+    {SIM_ALL, SIM_ODD, SIM_ALL, 0},      {SIM_ALL, SIM_EVEN, SIM_ALL, 0},
+    {SIM_BY_NAME, SIM_ALL, SIM_ALL, 0},  {SIM_BY_NAME, SIM_NONE, SIM_NONE, 0},
+    {SIM_RANDOM, SIM_ALL, SIM_ALL, 0},   {SIM_NONE, SIM_NONE, SIM_NONE, 0},
+    {SIM_RANDOM, SIM_ALL, SIM_RANDOM, 0}};
+#define EXTREME_COUNT (sizeof EXTREMES / sizeof *EXTREMES)
+
+/* Cuts the power at each event from `first` on. Until the history's first session, what `before`
+ * says must be found. */
+static void explore(check *c, const sim_journal *journal, size_t first, const claim *before,
+                    const history *h, int depth) {
+    sim_replay *replay = sim_replay_new(journal);
+    for (size_t event = first; event <= journal->count && c->bad < 20; event++) {
+        if (skips(c, journal, event)) continue;
+        claim m = {h, event};
+        if (before && event < h->sessions[0].begun) m = *before;
+        sim_replay_to(replay, event);
+        cut_once(c, replay, (sim_cut){SIM_ALL, SIM_ALL, SIM_ALL, 0}, &m, depth);
+        if (!sim_replay_pending(replay)) continue;
+        cut_once(c, replay, (sim_cut){SIM_NONE, SIM_NONE, SIM_NONE, 0}, &m, depth);
+        int others = depth ? 1 : 3;
+        for (int i = 0; i < others; i++) {
+            sim_cut extreme = EXTREMES[draw(&c->seed, EXTREME_COUNT)];
+            extreme.seed = scramble(c->seed);
+            cut_once(c, replay, extreme, &m, depth);
+            sim_cut random = {SIM_RANDOM, SIM_RANDOM, SIM_RANDOM, scramble(c->seed + 1)};
+            if (draw(&c->seed, 2)) random.names = SIM_BY_NAME;
+            cut_once(c, replay, random, &m, depth);
+        }
+    }
+    sim_replay_free(replay);
+}
+
+#endif

@@ -1,0 +1,460 @@
+/* simulated.c - see simulated.h: the files, folders and maps of os.h, in memory.
+ *
+ *     live      | file 0 | file 1 | ...     one shared memory file, so that a mapping, a read and
+ *     shadow    | file 0 | file 1 | ...     a write see the same bytes; the shadow is the contents
+ *                                           as the journal has them
+ *
+ * Invariant, under the one lock, whenever it is released: replaying the whole journal gives the
+ * shadow, the sizes and the names. live differs from shadow only by what was stored through
+ * mappings since the last call. Bytes behind a file's end are 0 in both.
+ */
+#define _GNU_SOURCE
+#include "simulated.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#include "os.h"
+
+#define FILES      512u
+#define FILE_BYTES ((size_t)8 << 20)
+#define HANDLES    256
+#define FIRST_FD   1000 /* so that nothing real is ever meant */
+#define NAMES      256u
+
+typedef struct sim_file {
+    uint64_t size;
+    uint64_t used; /* nothing was ever stored behind */
+    bool locked;
+} sim_file;
+
+typedef struct sim_name {
+    char text[SIM_NAME_BYTES];
+    uint32_t file;
+} sim_name;
+
+typedef struct sim_handle {
+    bool open, locks;
+    uint32_t file;
+    uint64_t map_begin, map_end;
+} sim_handle;
+
+static struct {
+    os_mutex lock;
+    int memory;
+    uint8_t *live, *shadow;
+    sim_file files[FILES];
+    uint32_t file_count;
+    sim_name names[NAMES];
+    size_t name_count;
+    sim_handle handles[HANDLES];
+    bool recording;
+    sim_journal journal;
+    atomic_bool slow;
+    unsigned fail_in, failures;
+    int fail_error;
+    bool fail_ever;
+} disk = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- The journal */
+
+static void *must(void *memory) {
+    if (!memory || memory == MAP_FAILED) abort();
+    return memory;
+}
+
+static sim_event *add_event(sim_kind kind, uint32_t file) {
+    static sim_event ignored;
+    if (!disk.recording) return &ignored;
+    sim_journal *j = &disk.journal;
+    if (j->count == j->capacity) {
+        j->capacity = j->capacity ? 2 * j->capacity : 256;
+        j->events = must(realloc(j->events, j->capacity * sizeof *j->events));
+    }
+    sim_event *event = &j->events[j->count++];
+    *event = (sim_event){.kind = kind, .file = file};
+    return event;
+}
+
+static void copy_name(char to[SIM_NAME_BYTES], const char *from) {
+    size_t size = strlen(from) + 1;
+    if (size > SIM_NAME_BYTES) abort();
+    memcpy(to, from, size);
+}
+
+void sim_journal_release(sim_journal *journal) {
+    for (size_t i = 0; i < journal->count; i++) free(journal->events[i].page);
+    free(journal->events);
+    *journal = (sim_journal){NULL, 0, 0};
+}
+
+static uint8_t *live_of(uint32_t file) {
+    return disk.live + file * FILE_BYTES;
+}
+
+/* Tells the journal which pages of [begin, end) have changed. */
+static void capture(uint32_t file, uint64_t begin, uint64_t end) {
+    if (!disk.recording) return;
+    for (uint64_t at = begin - begin % SIM_PAGE; at < end; at += SIM_PAGE) {
+        const uint8_t *now = live_of(file) + at;
+        uint8_t *known = disk.shadow + file * FILE_BYTES + at;
+        if (memcmp(now, known, SIM_PAGE) == 0) continue;
+        memcpy(known, now, SIM_PAGE); /* once: a mapping may be written to meanwhile */
+        sim_event *event = add_event(SIM_PAGE_CHANGED, file);
+        event->number = at / SIM_PAGE;
+        event->page = must(malloc(SIM_PAGE));
+        memcpy(event->page, known, SIM_PAGE);
+    }
+}
+
+static void capture_mapped(void) {
+    for (int i = 0; i < HANDLES; i++) {
+        sim_handle *h = &disk.handles[i];
+        if (h->open && h->map_end > h->map_begin) capture(h->file, h->map_begin, h->map_end);
+    }
+}
+
+static void lock(void) {
+    os_lock(&disk.lock);
+}
+
+/* Each call that changes something, flushes or makes room begins here; an error is its result, and
+ * the lock is not held then. */
+static int begin(void) {
+    lock();
+    capture_mapped();
+    if (disk.fail_in == 0) return 0;
+    if (disk.fail_in > 1) {
+        disk.fail_in--;
+        return 0;
+    }
+    disk.failures++;
+    if (!disk.fail_ever) disk.fail_in = 0;
+    int error = disk.fail_error;
+    os_unlock(&disk.lock);
+    return error;
+}
+
+static int end(int error) {
+    os_unlock(&disk.lock);
+    return error;
+}
+
+void sim_fail(unsigned call, int error, bool ever) {
+    lock();
+    disk.fail_in = call;
+    disk.fail_error = error;
+    disk.fail_ever = ever;
+    disk.failures = 0;
+    os_unlock(&disk.lock);
+}
+
+void sim_slow(bool slow) {
+    atomic_store(&disk.slow, slow);
+}
+
+static void take_time(void) {
+    if (!atomic_load(&disk.slow)) return;
+    struct timespec pause = {0, 200000};
+    (void)nanosleep(&pause, NULL);
+}
+
+unsigned sim_failures(void) {
+    lock();
+    unsigned failures = disk.failures;
+    os_unlock(&disk.lock);
+    return failures;
+}
+
+/* ---- The disk as a whole */
+
+static void make_disk(void) {
+    size_t size = FILES * FILE_BYTES;
+    disk.memory = memfd_create("pkv-simulated", MFD_CLOEXEC);
+    if (disk.memory < 0 || ftruncate(disk.memory, (off_t)size) != 0) abort();
+    disk.live = must(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, disk.memory, 0));
+    disk.shadow = must(mmap(NULL, size, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+}
+
+static void stored(sim_file *file, uint64_t upto) {
+    if (file->used < upto) file->used = upto;
+}
+
+void sim_begin(bool record) {
+    lock();
+    if (!disk.live) make_disk();
+    for (uint32_t i = 0; i < disk.file_count; i++) {
+        memset(live_of(i), 0, disk.files[i].used);
+        memset(disk.shadow + i * FILE_BYTES, 0, disk.files[i].used);
+    }
+    memset(disk.files, 0, sizeof disk.files);
+    memset(disk.handles, 0, sizeof disk.handles);
+    disk.file_count = 0;
+    disk.name_count = 0;
+    disk.fail_in = 0;
+    sim_journal_release(&disk.journal);
+    disk.recording = record;
+    os_unlock(&disk.lock);
+}
+
+size_t sim_now(void) {
+    lock();
+    capture_mapped();
+    size_t count = disk.journal.count;
+    os_unlock(&disk.lock);
+    return count;
+}
+
+sim_journal sim_end(void) {
+    lock();
+    sim_journal journal = disk.journal;
+    disk.journal = (sim_journal){NULL, 0, 0};
+    disk.recording = false;
+    os_unlock(&disk.lock);
+    return journal;
+}
+
+/* ---- Names */
+
+static sim_name *find(const char *text) {
+    for (size_t i = 0; i < disk.name_count; i++) {
+        if (strcmp(disk.names[i].text, text) == 0) return &disk.names[i];
+    }
+    return NULL;
+}
+
+static uint32_t create(const char *text) {
+    if (disk.file_count == FILES || disk.name_count == NAMES) abort();
+    sim_name *name = &disk.names[disk.name_count++];
+    copy_name(name->text, text);
+    name->file = disk.file_count++;
+    copy_name(add_event(SIM_CREATE, name->file)->name, text);
+    return name->file;
+}
+
+static void drop_name(sim_name *name) {
+    *name = disk.names[--disk.name_count];
+}
+
+int os_folder_create(const char *path) {
+    (void)path;
+    return 0;
+}
+
+int os_folder_open(const char *path, os_folder *folder) {
+    (void)path;
+    *folder = (os_folder){.fd = FIRST_FD - 1, .device = 1, .inode = 1};
+    return 0;
+}
+
+void os_folder_close(os_folder *folder) {
+    folder->fd = -1;
+}
+
+int os_folder_list(const os_folder *folder, int (*visit)(void *context, const char *name),
+                   void *context) {
+    (void)folder;
+    static _Thread_local sim_name names[NAMES];
+    lock();
+    size_t count = disk.name_count;
+    memcpy(names, disk.names, count * sizeof *names);
+    os_unlock(&disk.lock);
+    int result = 0;
+    for (size_t i = 0; i < count && !result; i++) result = visit(context, names[i].text);
+    return result;
+}
+
+int os_folder_sync(const os_folder *folder) {
+    (void)folder;
+    take_time();
+    int error = begin();
+    if (error) return error;
+    (void)add_event(SIM_FOLDER_SYNC, 0);
+    return end(0);
+}
+
+int os_rename(const os_folder *folder, const char *from, const char *to) {
+    (void)folder;
+    int error = begin();
+    if (error) return error;
+    if (!find(from)) return end(ENOENT);
+    sim_name *replaced = find(to);
+    if (replaced) drop_name(replaced);
+    copy_name(find(from)->text, to);
+    sim_event *event = add_event(SIM_RENAME, 0);
+    copy_name(event->name, from);
+    copy_name(event->to, to);
+    return end(0);
+}
+
+int os_unlink(const os_folder *folder, const char *text) {
+    (void)folder;
+    int error = begin();
+    if (error) return error;
+    sim_name *name = find(text);
+    if (!name) return end(ENOENT);
+    drop_name(name);
+    copy_name(add_event(SIM_UNLINK, 0)->name, text);
+    return end(0);
+}
+
+/* ---- Files */
+
+int os_file_open(const os_folder *folder, const char *text, os_open_mode mode, int *fd) {
+    (void)folder;
+    int error = begin();
+    if (error) return error;
+    sim_name *name = find(text);
+    if (name && mode == OS_CREATE_NEW) return end(EEXIST);
+    if (!name && (mode == OS_READ || mode == OS_WRITE)) return end(ENOENT);
+    int i = 0;
+    while (i < HANDLES && disk.handles[i].open) i++;
+    if (i == HANDLES) return end(EMFILE);
+    disk.handles[i] = (sim_handle){.open = true, .file = name ? name->file : create(text)};
+    *fd = FIRST_FD + i;
+    return end(0);
+}
+
+static sim_handle *handle_of(int fd) {
+    sim_handle *h = &disk.handles[fd - FIRST_FD];
+    if (fd < FIRST_FD || fd >= FIRST_FD + HANDLES || !h->open) abort(); /* a closed one is a bug */
+    return h;
+}
+
+static sim_file *file_of(int fd) {
+    return &disk.files[handle_of(fd)->file];
+}
+
+int os_file_close(int fd) {
+    lock();
+    capture_mapped();
+    sim_handle *h = handle_of(fd);
+    if (h->locks) disk.files[h->file].locked = false;
+    h->open = false;
+    return end(0);
+}
+
+int os_file_size(int fd, uint64_t *size) {
+    lock();
+    *size = file_of(fd)->size;
+    return end(0);
+}
+
+int os_file_read(int fd, void *buffer, size_t size, uint64_t offset, size_t *got) {
+    lock();
+    uint64_t whole = file_of(fd)->size;
+    *got = offset >= whole ? 0 : whole - offset < size ? (size_t)(whole - offset) : size;
+    memcpy(buffer, live_of(handle_of(fd)->file) + offset, *got);
+    return end(0);
+}
+
+static void resize(uint32_t number, uint64_t size) {
+    sim_file *file = &disk.files[number];
+    if (size < file->size) {
+        memset(live_of(number) + size, 0, (size_t)(file->size - size));
+        memset(disk.shadow + number * FILE_BYTES + size, 0, (size_t)(file->size - size));
+    }
+    if (size == file->size) return;
+    file->size = size;
+    add_event(SIM_SIZE_CHANGED, number)->number = size;
+}
+
+int os_file_write(int fd, const void *data, size_t size, uint64_t offset) {
+    int error = begin();
+    if (error) return error;
+    uint32_t number = handle_of(fd)->file;
+    if (offset + size > FILE_BYTES) return end(ENOSPC);
+    if (disk.files[number].size < offset + size) resize(number, offset + size);
+    memcpy(live_of(number) + offset, data, size);
+    stored(&disk.files[number], offset + size);
+    capture(number, offset, offset + size);
+    return end(0);
+}
+
+int os_file_truncate(int fd, uint64_t size) {
+    take_time();
+    int error = begin();
+    if (error) return error;
+    resize(handle_of(fd)->file, size);
+    return end(0);
+}
+
+int os_file_allocate(int fd, uint64_t offset, uint64_t size) {
+    int error = begin();
+    if (error) return error;
+    if (offset + size > FILE_BYTES) return end(ENOSPC);
+    if (file_of(fd)->size < offset + size) resize(handle_of(fd)->file, offset + size);
+    return end(0);
+}
+
+int os_file_sync(int fd) {
+    take_time();
+    int error = begin();
+    if (error) return error;
+    (void)add_event(SIM_FILE_SYNC, handle_of(fd)->file);
+    return end(0);
+}
+
+void os_file_drop_cache(int fd) {
+    (void)fd;
+}
+
+int os_file_lock(int fd) {
+    lock();
+    if (file_of(fd)->locked) return end(EWOULDBLOCK);
+    file_of(fd)->locked = true;
+    handle_of(fd)->locks = true;
+    return end(0);
+}
+
+bool os_file_maps_safely(int fd) {
+    (void)fd;
+    return true;
+}
+
+/* ---- Maps */
+
+/* A handle's mapping is one piece that grows at its end, and ends with the handle. */
+int os_map_file(void *base, size_t size, int fd, uint64_t offset) {
+    int error = begin();
+    if (error) return error;
+    sim_handle *h = handle_of(fd);
+    if (offset + size > file_of(fd)->size) abort(); /* it would raise SIGBUS */
+    void *at = mmap(base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, disk.memory,
+                    (off_t)(h->file * FILE_BYTES + offset));
+    if (at == MAP_FAILED) return end(errno);
+    if (h->map_end == 0) h->map_begin = offset;
+    h->map_end = offset + size;
+    stored(&disk.files[h->file], h->map_end);
+    return end(0);
+}
+
+void os_map_forget(void *base, size_t size) {
+    (void)base;
+    (void)size;
+}
+
+/* ---- Images */
+
+uint32_t sim_put_file(const char *name) {
+    lock();
+    uint32_t file = create(name);
+    os_unlock(&disk.lock);
+    return file;
+}
+
+void sim_put_bytes(uint32_t file, const uint8_t *bytes, uint64_t size) {
+    lock();
+    resize(file, size);
+    if (size) memcpy(live_of(file), bytes, (size_t)size);
+    stored(&disk.files[file], size);
+    capture(file, 0, size);
+    (void)add_event(SIM_FILE_SYNC, file);
+    (void)add_event(SIM_FOLDER_SYNC, 0);
+    os_unlock(&disk.lock);
+}
