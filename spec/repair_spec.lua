@@ -154,8 +154,8 @@ describe("pkv repair of a log", function()
       local code, out, output = repair()
       assert.equal(LOST, code)
       assert.equal(3, #ranges(out), out) -- the second is two records
-      assert.same({ ["key 1"] = "small 1", ["key 3"] = big, ["key 4"] = "small 4", ["key 7"] = "small 7",
-         ["key 9"] = big }, content_of(output))
+      assert.is_true(helper.same({ ["key 1"] = "small 1", ["key 3"] = big, ["key 4"] = "small 4",
+         ["key 7"] = "small 7", ["key 9"] = big }, content_of(output))) -- too large to print
    end)
 
    it("that is cut short tells what is missing", function()
@@ -390,6 +390,17 @@ describe("pkv repair", function()
       local content = logged(3)
       assert.equal(DONE, (command("repair", path .. "//")))
       assert.same(content, content_of(path .. ".repaired"))
+   end)
+
+   it("gives up in time where every byte looks like the beginning of a record", function()
+      for _, pattern in ipairs { "\xfd\xfd\x0f\x7d", "\xff\xff\x0f\x0a", "\x7d", "\x0a" } do
+         path = disk.folder()
+         assert(lfs.mkdir(path))
+         helper.write(path .. "/" .. LOG, pattern:rep(1 << 19))
+         local start = os.time()
+         repair("--keys", "string")
+         assert.is_true(os.time() - start < 20)
+      end
    end)
 
    it("survives hostile files without taking much memory", function()

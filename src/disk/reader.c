@@ -168,6 +168,9 @@ pkv_status reader_examine_rest(reader *in, reader_rest *rest) {
 /* Bytes of a record beside key and value, at most. */
 #define OTHER_FIELDS_MAX 64
 #define LARGE_TRIES      64
+/* Random bytes take less than their own size. */
+#define RESYNC_WORK_FACTOR 16u
+#define RESYNC_WORK_MIN    ((uint64_t)4 << 20)
 
 static bool begins_record(uint8_t tag) {
     switch (tag) {
@@ -184,7 +187,7 @@ static bool begins_record(uint8_t tag) {
 }
 
 /* One of ours: what it begins and ends with before its bytes are summed up. */
-static bool is_record(const reader *in, const uint8_t *at, size_t available, size_t *size) {
+static bool is_record(reader *in, const uint8_t *at, size_t available, size_t *size) {
     uint64_t length;
     record entry;
     const uint8_t *message = varint_read(at, at + available, &length);
@@ -194,11 +197,16 @@ static bool is_record(const reader *in, const uint8_t *at, size_t available, siz
         if (length < CHECKSUM_FIELD_SIZE) return false;
         if (message[length - CHECKSUM_FIELD_SIZE] != CHECKSUM_TAG) return false;
     }
+    in->work += length;
     return record_decode(at, available, in->seed, in->origin, &entry, size) == RECORD_OK;
 }
 
+static bool has_worked_enough(const reader *in) {
+    return in->work / RESYNC_WORK_FACTOR > in->size + RESYNC_WORK_MIN;
+}
+
 /* Whether a record to go on with begins in the buffer at `i`, of a size up to `limit`. */
-static bool can_go_on_at(const reader *in, size_t i, size_t limit) {
+static bool can_go_on_at(reader *in, size_t i, size_t limit) {
     size_t size = 0, available = in->end - i;
     if (available > limit) available = limit;
     if (!is_record(in, in->buffer + i, available, &size)) return false;
@@ -271,7 +279,7 @@ typedef struct resync {
 static bool search_buffer(reader *in, size_t count, resync *to) {
     bool large = false;
     size_t i = 0;
-    for (; i < count; i++) {
+    for (; i < count && !has_worked_enough(in); i++) {
         if (in->buffer[i] == 0) continue;
         *to->found = can_go_on_at(in, i, MARKED_RECORD_MAX);
         if (*to->found) break;
@@ -293,7 +301,12 @@ static pkv_status search(reader *in, uint64_t end, resync *to) {
         if (count == 0) break;
         if (unread(in) > 0 && count > MARKED_RECORD_MAX) count -= MARKED_RECORD_MAX;
         if (count > end - in->offset) count = (size_t)(end - in->offset);
-        if (!search_buffer(in, count, to)) continue;
+        bool large = search_buffer(in, count, to);
+        if (has_worked_enough(in) && !*to->found) {
+            to->rest->end = in->size;
+            move_to(in, in->size);
+        }
+        if (!large || in->offset == in->size) continue;
         uint64_t at = in->offset;
         to->large_tries--;
         status = try_at(in, at, to->found);

@@ -16,6 +16,7 @@ typedef struct reader {
     uint64_t size;     /* of the file */
     uint64_t offset;   /* of the next record */
     uint32_t checksum; /* of all bytes before it */
+    uint64_t work;     /* bytes that reader_resync has decoded, mostly in vain */
 
     uint8_t *buffer;
     size_t capacity, begin, end; /* buffer[begin .. end) holds the file from `offset` on */
@@ -54,9 +55,10 @@ pkv_status reader_examine_rest(reader *in, reader_rest *rest);
  * false, and the reader at the end of the file, where there is none. rest->end is set as above, of
  * the part without sound records.
  *
- * Foreign records have no checksum: there some must follow each other, or one end with the file, to
- * be believed. Not found are records of more than MARKED_RECORD_MAX bytes with a key as large, and
- * those behind too many places that look like a large record and are none. */
+ * It gives a file up that is made to look like a record at every byte, once it has decoded it many
+ * times over. Foreign records have no checksum: there some must follow each other, or one end with
+ * the file, to be believed. Not found are records of more than MARKED_RECORD_MAX bytes with a key
+ * as large, and those behind too many places that look like a large record and are none. */
 pkv_status reader_resync(reader *in, reader_rest *rest, bool *found);
 
 #include "../os/visibility_end.h"
