@@ -15,7 +15,7 @@
 #define KEYS  12
 #define STEPS 40
 #ifdef __SANITIZE_THREAD__
-#define CALL_STEP 16u
+#define CALL_STEP 64u
 #else
 #define CALL_STEP 1u
 #endif
