@@ -22,8 +22,8 @@
 
 #define WORKERS 3 /* processes, since opening and closing is mostly waiting for threads */
 #ifdef __SANITIZE_THREAD__
-#define EPISODES 6
-#define STRIDE   8u
+#define EPISODES 3
+#define STRIDE   32u
 #elif defined(__SANITIZE_ADDRESS__)
 #define EPISODES 40
 #define STRIDE   4u
