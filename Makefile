@@ -14,8 +14,9 @@ JOBS        ?= $(shell nproc)
 BUILD_PACKAGES = lua5.4 liblua5.4-dev libprotobuf-c-dev pkgconf
 TEST_PACKAGES  = lua-busted
 LINT_PACKAGES  = lua-check clang clang-format protobuf-c-compiler
-COVERAGE_PACKAGES = gcovr
 FUZZ_PACKAGES  = clang libclang-rt-dev
+MODEL_PACKAGES = spin gcc
+COVERAGE_PACKAGES = gcovr
 CI_PACKAGES    = luarocks g++ gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 
 CC      ?= cc
@@ -137,7 +138,7 @@ lint-deps: ## install what lint needs
 	@.ci/install-packages $(BUILD_PACKAGES) $(LINT_PACKAGES)
 ci-deps: ## install all that .ci/run needs
 	@.ci/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES) $(LINT_PACKAGES) $(FUZZ_PACKAGES) \
-	    $(CI_PACKAGES)
+	    $(MODEL_PACKAGES) $(CI_PACKAGES)
 
 # Packages first, then make again: the flags above ask pkg-config.
 .PHONY: demo
@@ -190,6 +191,13 @@ fuzz-seeds: test-deps ## make the first inputs of the fuzz targets anew
 	@$(MAKE) -s -j$(JOBS) all
 	@LUA_PATH="lua/?.lua;./?.lua;;" LUA_CPATH="$(BUILD)/lua/?.so;;" $(LUA) spec/fuzz/seeds.lua \
 	    spec/fuzz/corpus
+
+.PHONY: model model-deps
+model-deps: ## install what checking the model needs
+	@.ci/install-packages $(MODEL_PACKAGES)
+
+model: model-deps ## walk through all states of the model of the protocol, see spec/model/protocol.pml
+	@spec/model/run $(BUILD)/model
 
 .PHONY: interop bench
 interop: deps ## compare with the Rust crate, both directions (needs cargo)

@@ -260,11 +260,20 @@ static pkv_status add_log(disk *d, uint32_t shard_count) {
     return status;
 }
 
+/* Should the process have died between the renaming of a manifest and the flush of the folder, the
+ * manifest that was read may not be on the disk. What only the one before it names must stay until
+ * it is. */
+static pkv_status flush_folder(const disk *d) {
+    int error = os_folder_sync(&d->folder);
+    return error ? fail_os(NULL, NO_OFFSET, error, "cannot flush folder %s", d->path) : PKV_OK;
+}
+
 pkv_status disk_start(disk *d, const wal_options *options) {
     pkv_status status = d->was_clean ? PKV_OK : restore_repair(&d->folder, &d->m);
     /* From here on the folder is ours: should we die between creating files and listing them, they
      * will be known for leftovers, and not be taken for the crate's. */
     if (!status && !d->had_manifest) status = manifest_write(&d->folder, &d->m);
+    if (!status) status = flush_folder(d);
     if (status) return status;
     drop_obsolete_logs(&d->m);
     disk_remove_leftovers(d);

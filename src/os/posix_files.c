@@ -28,14 +28,43 @@
 
 /* ---- Folders */
 
+static int sync_fd(int fd, bool data_only) {
+    for (;;) {
+#if defined(__APPLE__)
+        (void)data_only;
+        int result = fcntl(fd, F_FULLFSYNC);
+#else
+        int result = data_only ? fdatasync(fd) : fsync(fd);
+#endif
+        if (result == 0) return 0;
+        if (errno != EINTR) return errno;
+    }
+}
+
+/* The name of a folder is durable once its parent is flushed. */
+static int flush_parent(const char *path) {
+    char *parent = strdup(path);
+    if (!parent) return ENOMEM;
+    char *slash = strrchr(parent, '/');
+    if (slash) slash[slash == parent ? 1 : 0] = '\0';
+    int fd = open(slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(parent);
+    if (fd < 0) return errno;
+    int error = sync_fd(fd, false);
+    close(fd);
+    return error;
+}
+
 static int folder_create_one(const char *path) {
-    if (mkdir(path, 0700) == 0) return 0;
+    if (mkdir(path, 0700) == 0) return flush_parent(path);
     return errno == EEXIST ? 0 : errno;
 }
 
 int os_folder_create(const char *path) {
     char *copy = strdup(path);
     if (!copy) return ENOMEM;
+    size_t size = strlen(copy);
+    while (size > 1 && copy[size - 1] == '/') copy[--size] = '\0';
     int error = 0;
     for (char *at = copy + 1; !error && *copy && *at; at++) {
         if (*at != '/') continue;
@@ -93,19 +122,6 @@ int os_folder_list(const os_folder *folder, int (*visit)(void *context, const ch
     }
     closedir(listing);
     return result;
-}
-
-static int sync_fd(int fd, bool data_only) {
-    for (;;) {
-#if defined(__APPLE__)
-        (void)data_only;
-        int result = fcntl(fd, F_FULLFSYNC);
-#else
-        int result = data_only ? fdatasync(fd) : fsync(fd);
-#endif
-        if (result == 0) return 0;
-        if (errno != EINTR) return errno;
-    }
 }
 
 int os_folder_sync(const os_folder *folder) {
