@@ -153,8 +153,8 @@ int main(void) {
         fault f = {.error = errors[kind % 2],
                    .ever = kind / 2 % 2,
                    .io = kind / 4 ? PKV_WAL_IO_PWRITE : PKV_WAL_IO_MMAP};
-        for (f.call = 1; run(&f) && failed < 10; f.call++) {
-        }
+        f.call = 1;
+        while (failed == 0 && run(&f)) f.call += CALL_STEP;
     }
     printf("%zu power cuts\n", cuts);
     printf("%d passed, %d failed\n", passed, failed);
