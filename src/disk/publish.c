@@ -25,7 +25,6 @@
  */
 #include "disk.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../bytes/limits.h"
