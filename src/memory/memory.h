@@ -79,9 +79,11 @@ pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t cap
                       pkv_type *type);
 
 /* Ask for the memory that the key's next use will touch, without waiting for it: first the bucket,
- * then, once that has come, the entry. For many keys at once, whose cache misses then overlap. */
+ * then, once that has come, the entry. For many keys at once, whose cache misses then overlap.
+ * *node is 0 at first; where it is not 0 afterwards, the way to the entry is longer: to be called
+ * again, with *node as it is, once that has come. */
 void memory_prefetch_bucket(memory *m, const memory_key *key);
-void memory_prefetch_entry(memory *m, const memory_key *key);
+void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node);
 
 /* A larger value is not copied by a walk: its reader fetches it with memory_get. */
 #define WALK_VALUE_MAX ((size_t)16 << 10)

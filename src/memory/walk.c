@@ -110,10 +110,10 @@ pkv_status memory_walk(memory *m, uint32_t index, uint64_t *position, walk_step 
     if (*position >= WALK_END) return PKV_NOT_FOUND;
     for (;;) {
         size_t bytes, count;
-        os_lock_shared(&s->lock);
+        seqlock_lock_shared(&s->lock);
         stretch st = stretch_at(s, *position);
         copy_stretch(&st, step, &bytes, &count);
-        os_rw_unlock(&s->lock);
+        seqlock_unlock_shared(&s->lock);
         if (bytes <= step->bytes_capacity && count <= step->capacity) {
             *position = st.end;
             return PKV_OK;

@@ -121,6 +121,10 @@ static inline void os_rw_unlock(os_rwlock *lock) {
     (void)pthread_rwlock_unlock(lock);
 }
 
+/* Lets other threads run: call it in a loop with turn = 0, 1, 2 ... that waits for something short.
+ * Sleeps from some turn on, so that a thread of less priority gets its turn too. */
+void os_back_off(unsigned turn);
+
 /* A thread with all signals blocked. */
 int os_thread_start(os_thread *thread, void *(*body)(void *context), void *context);
 void os_thread_join(os_thread thread);

@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -108,6 +109,15 @@ int os_rwlock_init(os_rwlock *lock) {
 
 void os_rwlock_destroy(os_rwlock *lock) {
     (void)pthread_rwlock_destroy(lock);
+}
+
+void os_back_off(unsigned turn) {
+    const struct timespec moment = {.tv_nsec = 50000};
+    if (turn < 100) {
+        (void)sched_yield();
+    } else {
+        (void)nanosleep(&moment, NULL);
+    }
 }
 
 int os_thread_start(os_thread *thread, void *(*body)(void *context), void *context) {
