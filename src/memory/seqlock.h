@@ -24,8 +24,8 @@
 #include "../os/os.h"
 #include "../os/visibility.h"
 
-/* gcc refuses fences under ThreadSanitizer, which knows nothing of them: there a full barrier by its
- * older name. What it must see is in the loads and stores beside them. */
+/* gcc refuses fences under ThreadSanitizer, which knows nothing of them: there a full barrier by
+ * its older name. What it must see is in the loads and stores beside them. */
 #ifdef __SANITIZE_THREAD__
 #define seqlock_fence(order) __sync_synchronize()
 #else

@@ -6,11 +6,12 @@
  *
  * Who may touch what:
  *     under the writer lock             arena, upkeep, and blocks that no slot points to
- *     and between begin and end of a write   table, buckets, nodes, what a slot points to
+ *     and in a write of the table lock  table, buckets, nodes, blocks that a slot points to
  *     to read under the table lock      the latter; also under the writer lock, who alone changes
- *     to read at any time               the counters; all of it by words.h, as seqlock.h says
+ *     to read at any time               the counters; what lies in chunks, as seqlock.h says
  *
- * What lies in chunks is written by words.h alone. Memory stays readable once it was committed.
+ * So what lies in chunks is written by words.h alone, and memory stays readable once it was
+ * committed.
  */
 #ifndef PKV_SHARD_H
 #define PKV_SHARD_H
