@@ -5,7 +5,6 @@
 #include "../os/error.h"
 #include "block.h"
 #include "shard.h"
-#include "words.h"
 
 #define NO_SLOT UINT32_MAX
 
@@ -204,7 +203,7 @@ static uint64_t pages(uint64_t bytes) {
 
 void memory_count(memory *m, uint32_t index, memory_stats *stats) {
     shard *s = shard_of(m, index);
-    uint64_t buckets = word_get(&s->table.buckets);
+    uint64_t buckets = table_buckets(&s->table);
     uint64_t chunk_bytes = counter_get(&s->arena.used_bytes);
     uint64_t live = counter_get(&s->arena.live_bytes);
     uint64_t head = pages(sizeof(shard) + buckets / LINES_PER_CHUNK * sizeof(uint32_t)) +

@@ -100,7 +100,7 @@ typedef struct walk_entry {
 typedef struct walk_step {
     uint8_t *bytes;
     walk_entry *entries;
-    size_t bytes_size, bytes_capacity, count, capacity;
+    size_t bytes_capacity, count, capacity;
 } walk_step;
 
 void walk_step_release(walk_step *step);

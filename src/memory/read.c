@@ -7,8 +7,6 @@
 
 /* A longer block is read under the lock. */
 #define PEEK_BYTES 2048u
-/* Also after so many looks that a writer has spoilt. */
-#define PEEKS 4u
 
 typedef struct reading {
     const shard *s;
@@ -53,7 +51,7 @@ static look look_at_block(const reading *r, uint32_t offset) {
     size_t bytes = (size_t)(b.value - copy) + b.value_size;
     if (bytes > PEEK_BYTES) return LOOK_LONG;
     if (bytes > ARENA_BLOCK_MIN) {
-        size_t rest = (bytes - ARENA_BLOCK_MIN + GRANULE - 1) / GRANULE * GRANULE;
+        size_t rest = round_to_granules(bytes - ARENA_BLOCK_MIN);
         words_get(copy + ARENA_BLOCK_MIN, at + ARENA_BLOCK_MIN, rest);
         if (!is_unchanged(r)) return LOOK_SPOILT;
     }
@@ -75,7 +73,7 @@ static look look_at_slots(const reading *r, const slots *here) {
 
 static look look_for(const reading *r) {
     uint32_t copy[LINE_BYTES / 4];
-    uint32_t line = table_line(r->s, table_bucket(&r->s->table, r->key.hash));
+    uint32_t line = table_line_of(r->s, r->key.hash);
     words_get(copy, shard_at(r->s, line), LINE_BYTES);
     slots here = table_line_at(copy, r->s->fixed_keys);
     for (;;) {
@@ -108,7 +106,7 @@ pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t cap
                  .size = size,
                  .type = type};
     look seen = LOOK_SPOILT;
-    for (unsigned i = 0; i < PEEKS && seen == LOOK_SPOILT; i++) {
+    for (unsigned i = 0; i < SEQLOCK_LOOKS && seen == LOOK_SPOILT; i++) {
         r.version = seqlock_version(&s->lock);
         if (r.version % 2 == 0) seen = look_for(&r);
     }
@@ -125,7 +123,7 @@ pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t cap
 
 void memory_prefetch_bucket(memory *m, const memory_key *key) {
     const shard *s = shard_of(m, key->shard);
-    __builtin_prefetch(shard_at(s, table_line(s, table_bucket(&s->table, key->hash))));
+    __builtin_prefetch(shard_at(s, table_line_of(s, key->hash)));
 }
 
 void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node) {
@@ -133,7 +131,7 @@ void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node) {
     uint32_t copy[LINE_BYTES / 4];
     slots here;
     if (*node == 0) {
-        uint32_t line = table_line(s, table_bucket(&s->table, key->hash));
+        uint32_t line = table_line_of(s, key->hash);
         words_get(copy, shard_at(s, line), LINE_BYTES);
         here = table_line_at(copy, s->fixed_keys);
     } else {

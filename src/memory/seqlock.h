@@ -32,6 +32,9 @@
 #define seqlock_fence(order) atomic_thread_fence(order)
 #endif
 
+/* So many looks that a writer has spoilt, and a reader takes the lock. */
+#define SEQLOCK_LOOKS 4u
+
 typedef struct seqlock {
     _Atomic uint32_t version, readers;
     os_rwlock lock;

@@ -36,21 +36,29 @@ static uint32_t half_of(uint32_t buckets) {
     return (uint32_t)1 << (31u - (unsigned)__builtin_clz(buckets));
 }
 
-uint32_t table_bucket(const table *t, uint64_t hash) {
-    uint32_t buckets = word_get(&t->buckets), half = half_of(buckets);
+uint32_t table_buckets(const table *t) {
+    return word_get(&t->buckets);
+}
+
+uint32_t table_bucket(uint32_t buckets, uint64_t hash) {
+    uint32_t half = half_of(buckets);
     uint32_t bucket = (uint32_t)hash & (2 * half - 1);
     return bucket < buckets ? bucket : bucket & (half - 1);
 }
 
-unsigned table_bucket_bits(const table *t, uint32_t bucket) {
-    uint32_t half = half_of(t->buckets);
+unsigned table_bucket_bits(uint32_t buckets, uint32_t bucket) {
+    uint32_t half = half_of(buckets);
     unsigned k = (unsigned)__builtin_ctz(half);
-    return bucket >= half || bucket + half < t->buckets ? k + 1 : k;
+    return bucket >= half || bucket + half < buckets ? k + 1 : k;
 }
 
 uint32_t table_line(const shard *s, uint32_t bucket) {
     uint32_t chunk = word_get(&space_directory(&s->arena.space)[bucket / LINES_PER_CHUNK]);
     return chunk_start(chunk) + bucket % LINES_PER_CHUNK * (LINE_BYTES / GRANULE);
+}
+
+uint32_t table_line_of(const shard *s, uint64_t hash) {
+    return table_line(s, table_bucket(table_buckets(&s->table), hash));
 }
 
 slots table_line_at(void *line, bool fixed_keys) {
@@ -220,7 +228,7 @@ static unsigned find_here(const shard *s, const slots *at, const table_key *key)
 }
 
 bool table_find(const shard *s, const table_key *key, place *at) {
-    *at = (place){.line = table_line(s, table_bucket(&s->table, key->hash))};
+    *at = (place){.line = table_line_of(s, key->hash)};
     slots here = table_line_slots(s, at->line);
     for (;;) {
         unsigned index = find_here(s, &here, key);

@@ -76,10 +76,14 @@ typedef struct place {
 /* Makes a table of one bucket. False if there is no memory. */
 bool table_create(shard *s);
 
-/* The number of the bucket of a hash, and how many of the hash's low bits all in it share. */
-uint32_t table_bucket(const table *t, uint64_t hash);
-unsigned table_bucket_bits(const table *t, uint32_t bucket);
+/* How many buckets there are, read at any time. */
+uint32_t table_buckets(const table *t);
+/* Among so many buckets, the number of the bucket of a hash, and how many of the hash's low bits
+ * all in it share. */
+uint32_t table_bucket(uint32_t buckets, uint64_t hash);
+unsigned table_bucket_bits(uint32_t buckets, uint32_t bucket);
 uint32_t table_line(const shard *s, uint32_t bucket);
+uint32_t table_line_of(const shard *s, uint64_t hash);
 
 slots table_line_slots(const shard *s, uint32_t line);
 slots table_node_slots(const shard *s, uint32_t node);

@@ -156,7 +156,7 @@ static bool copy_block(shard *s, uint32_t *offset, block_moves *moves) {
     size_t bytes = block_bytes_of(shard_at(s, *offset), s->fixed_keys);
     uint32_t to = arena_take(&s->arena, bytes);
     if (to == 0) return false;
-    words_set(shard_at(s, to), shard_at(s, *offset), (bytes + GRANULE - 1) / GRANULE * GRANULE);
+    words_set(shard_at(s, to), shard_at(s, *offset), round_to_granules(bytes));
     moves->all[moves->count++] = (block_move){offset, *offset, to, bytes};
     moves->bytes += bytes;
     return true;
