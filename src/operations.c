@@ -118,13 +118,17 @@ pkv_status pkv_get(pkv *store, pkv_bytes key, void *buffer, size_t capacity, siz
 static pkv_status get_batch(pkv *store, size_t count, const pkv_bytes *keys, pkv_value *values) {
     memory *m = &store->memory;
     memory_key at[GET_BATCH];
+    uint32_t nodes[GET_BATCH] = {0};
     for (size_t i = 0; i < count; i++) {
         pkv_status status = store_check_key(store, keys[i]);
         if (status) return status;
         at[i] = memory_key_of(m, keys[i]);
         memory_prefetch_bucket(m, &at[i]);
     }
-    for (size_t i = 0; i < count; i++) memory_prefetch_entry(m, &at[i]);
+    for (size_t i = 0; i < count; i++) memory_prefetch_entry(m, &at[i], &nodes[i]);
+    for (size_t i = 0; i < count; i++) {
+        if (nodes[i]) memory_prefetch_entry(m, &at[i], &nodes[i]);
+    }
     for (size_t i = 0; i < count; i++) {
         pkv_value *v = &values[i];
         v->size = 0;

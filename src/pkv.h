@@ -137,7 +137,7 @@ typedef struct pkv_config {
     double sync_seconds;           /* of PKV_SYNC_INTERVAL; default 1 */
     uint64_t snapshot_interval;    /* writes between snapshots; default: when the log has grown to
                                       twice the data, and 64 MiB at least */
-    uint32_t memory_shards;        /* a power of two, at most 1024; default 32 */
+    uint32_t memory_shards;        /* a power of two, at most 1024; default 16 */
     uint32_t wal_shards;           /* at most 64; default 1 */
     uint32_t snapshot_threads;     /* at most 64; default: the processors, at most 8 */
     uint64_t snapshot_shard_bytes; /* aimed-at size of a snapshot file; default 1 GiB */

@@ -45,7 +45,7 @@
 ---@field values? "any" | "string" | pkv.IntegerType | pkv.Codec default "any"
 ---@field sync? "os" | "always" | "buffered" | number   default "os"; a number: seconds between flushes
 ---@field snapshot_interval? integer | false            writes between snapshots; false: never
----@field memory_shards? integer                        a power of two up to 1024; default 32
+---@field memory_shards? integer                        a power of two up to 1024; default 16
 ---@field wal_shards? integer                           up to 64; default 1
 ---@field snapshot_threads? integer                     up to 64; default: the processors, at most 8
 ---@field snapshot_shard_bytes? integer                 aimed-at size of a snapshot file; default 1 GiB

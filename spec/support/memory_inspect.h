@@ -132,7 +132,8 @@ static void inspect_slot(inspection *in, uint32_t bucket, const slots *at, unsig
     if (in->flaw != NULL) return;
     uint64_t hash = table_slot_hash(s, &entry);
     uint8_t tag = (uint8_t)(hash >> 40);
-    inspect_that(in, table_bucket(&s->table, hash) == bucket, "an entry is in another's bucket");
+    inspect_that(in, table_bucket(s->table.buckets, hash) == bucket,
+                 "an entry is in another's bucket");
     inspect_that(in, s->fixed_keys || entry.tag == (tag ? tag : 1), "a tag is wrong");
     block b = block_read(shard_at(s, entry.offset), s->fixed_keys);
     size_t bytes = block_bytes_of(shard_at(s, entry.offset), s->fixed_keys);

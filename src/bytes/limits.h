@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define MEMORY_SHARDS_DEFAULT 32u
+#define MEMORY_SHARDS_DEFAULT 16u
 #define MEMORY_SHARDS_MAX     1024u
 #define WAL_SHARDS_DEFAULT    1u
 #define WAL_SHARDS_MAX        64u

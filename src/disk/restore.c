@@ -221,7 +221,8 @@ static pkv_status read_log_shard(void *context, size_t shard) {
 
 static pkv_status read_snapshot(restore *r, const manifest_group *snapshot, unsigned threads) {
     r->at = snapshot;
-    return parallel_run(threads, snapshot->shard_count, read_snapshot_shard, r);
+    return parallel_run(threads, snapshot->shard_count, PARALLEL_WITH_CALLER, read_snapshot_shard,
+                        r);
 }
 
 static pkv_status read_in_force(restore *r, unsigned threads) {
@@ -230,7 +231,7 @@ static pkv_status read_in_force(restore *r, unsigned threads) {
     for (r->log = 0; r->log < r->m->logs.count && !status; r->log++) {
         r->at = &r->m->logs.groups[r->log];
         if (snapshot && r->at->ordinal < snapshot->ordinal) continue;
-        status = parallel_run(threads, r->at->shard_count, read_log_shard, r);
+        status = parallel_run(threads, r->at->shard_count, PARALLEL_WITH_CALLER, read_log_shard, r);
     }
     return status;
 }

@@ -113,7 +113,8 @@ static pkv_status write_shard(void *context, size_t shard) {
 pkv_status snapshot_write(const os_folder *folder, manifest_group *group, uint64_t salt,
                           unsigned threads, const snapshot_source *source) {
     snapshot_job job = {folder, group, salt, source};
-    pkv_status status = parallel_run(threads, group->shard_count, write_shard, &job);
+    pkv_status status =
+        parallel_run(threads, group->shard_count, PARALLEL_BEHIND, write_shard, &job);
     if (status) return status;
     int error = os_folder_sync(folder);
     return error ? fail_os(NULL, NO_OFFSET, error, "cannot flush the store's folder") : PKV_OK;
@@ -152,7 +153,7 @@ static pkv_status check_shard(void *context, size_t shard) {
 pkv_status snapshot_check(const os_folder *folder, const manifest_group *group, uint64_t salt,
                           unsigned threads) {
     snapshot_job job = {folder, group, salt, NULL};
-    return parallel_run(threads, group->shard_count, check_shard, &job);
+    return parallel_run(threads, group->shard_count, PARALLEL_BEHIND, check_shard, &job);
 }
 
 /* ---- Names */

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "../bytes/varint.h"
 #include "block.h"
+#include "words.h"
 
 #define MIN_GRANULES (ARENA_BLOCK_MIN / GRANULE)
 /* A chunk that has become empty is given back at once if it has no more free blocks than this. */
@@ -42,7 +43,9 @@ static unsigned list_from(uint32_t size) {
 }
 
 static void write_head(arena *a, uint32_t granule, unsigned head, uint32_t size) {
-    store_u32(arena_at(a, granule), head | size << 8);
+    uint8_t bytes[4];
+    store_u32(bytes, head | size << 8);
+    words_set(arena_at(a, granule), bytes, sizeof bytes);
 }
 
 static uint32_t head_size(const arena *a, uint32_t granule) {
@@ -53,9 +56,9 @@ static void list_push(arena *a, uint32_t granule, uint32_t size) {
     unsigned list = list_of(size);
     uint32_t head = a->lists[list];
     write_head(a, granule, BLOCK_FREE, size);
-    words(a, granule)[FREE_NEXT] = head;
-    words(a, granule)[FREE_PREVIOUS] = 0;
-    if (head != 0) words(a, head)[FREE_PREVIOUS] = granule;
+    word_set(&words(a, granule)[FREE_NEXT], head);
+    word_set(&words(a, granule)[FREE_PREVIOUS], 0);
+    if (head != 0) word_set(&words(a, head)[FREE_PREVIOUS], granule);
     a->lists[list] = granule;
     a->list_bits[list / 64] |= (uint64_t)1 << list % 64;
 }
@@ -63,9 +66,9 @@ static void list_push(arena *a, uint32_t granule, uint32_t size) {
 static void list_remove(arena *a, uint32_t granule, uint32_t size) {
     uint32_t next = words(a, granule)[FREE_NEXT];
     uint32_t previous = words(a, granule)[FREE_PREVIOUS];
-    if (next != 0) words(a, next)[FREE_PREVIOUS] = previous;
+    if (next != 0) word_set(&words(a, next)[FREE_PREVIOUS], previous);
     if (previous != 0) {
-        words(a, previous)[FREE_NEXT] = next;
+        word_set(&words(a, previous)[FREE_NEXT], next);
         return;
     }
     unsigned list = list_of(size);

@@ -56,17 +56,8 @@ static inline size_t block_bytes_of(const uint8_t *at, bool fixed_keys) {
     return (size_t)(b.value - at) + b.value_size;
 }
 
-static inline void block_write(uint8_t *at, bool fixed_keys, pkv_bytes key, pkv_bytes value,
-                               pkv_type type) {
-    *at++ = (uint8_t)type;
-    if (!fixed_keys) at = varint_write(at, key.size);
-    at = varint_write(at, value.size);
-    if (!fixed_keys && key.size > 0) {
-        memcpy(at, key.data, key.size);
-        at += key.size;
-    }
-    if (value.size > 0) memcpy(at, value.data, value.size);
-}
+/* Writes a new block, by words.h. */
+void block_write(uint8_t *at, bool fixed_keys, pkv_bytes key, pkv_bytes value, pkv_type type);
 
 #include "../os/visibility_end.h"
 #endif

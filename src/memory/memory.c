@@ -12,13 +12,13 @@
 
 static bool locks_create(shard *s) {
     if (os_mutex_init(&s->writer) != 0) return false;
-    if (os_rwlock_init(&s->lock) == 0) return true;
+    if (seqlock_init(&s->lock) == 0) return true;
     os_mutex_destroy(&s->writer);
     return false;
 }
 
 static void locks_destroy(shard *s) {
-    os_rwlock_destroy(&s->lock);
+    seqlock_destroy(&s->lock);
     os_mutex_destroy(&s->writer);
 }
 
@@ -62,7 +62,7 @@ void memory_destroy(memory *m, bool locks) {
 void memory_clear(memory *m, uint32_t index) {
     shard *s = shard_of(m, index);
     os_lock(&s->writer);
-    os_lock_exclusive(&s->lock);
+    bool locked = seqlock_begin_write(&s->lock);
     arena_clear(&s->arena);
     space_clear(&s->arena.space);
     s->upkeep = (upkeep){0};
@@ -70,7 +70,7 @@ void memory_clear(memory *m, uint32_t index) {
     counter_set(&s->key_bytes, 0);
     counter_set(&s->value_bytes, 0);
     (void)table_create(s); /* needs one chunk, and one was committed at the start */
-    os_rw_unlock(&s->lock);
+    seqlock_end_write(&s->lock, locked);
     os_unlock(&s->writer);
 }
 
@@ -80,10 +80,6 @@ memory_key memory_key_of(const memory *m, pkv_bytes key) {
     uint64_t hash = hash_bytes(key.data, key.size, m->seed);
     uint32_t index = m->shard_bits == 0 ? 0 : (uint32_t)(hash >> (64 - m->shard_bits));
     return (memory_key){.bytes = key, .hash = hash, .shard = index};
-}
-
-static table_key table_key_of(const memory_key *key) {
-    return (table_key){.data = key->bytes.data, .size = key->bytes.size, .hash = key->hash};
 }
 
 /* ---- Changing */
@@ -111,7 +107,7 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
     if (value.size > PKV_VALUE_MAX) return too_large("value", value.size);
 
     shard *s = shard_of(m, key->shard);
-    table_key wanted = table_key_of(key);
+    table_key wanted = memory_table_key(key);
     size_t bytes = block_bytes(s->fixed_keys, key->bytes.size, value.size);
     place at;
     bool found = table_find(s, &wanted, &at);
@@ -139,7 +135,7 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
 
 pkv_status memory_prepare_unset(memory *m, const memory_key *key, memory_change *change) {
     shard *s = shard_of(m, key->shard);
-    table_key wanted = table_key_of(key);
+    table_key wanted = memory_table_key(key);
     place at;
     if (!table_find(s, &wanted, &at)) return PKV_NOT_FOUND;
     *change = (memory_change){.shard = key->shard,
@@ -186,9 +182,9 @@ static void publish(shard *s, const memory_change *change) {
 
 void memory_apply(memory *m, memory_change *change) {
     shard *s = shard_of(m, change->shard);
-    os_lock_exclusive(&s->lock);
+    bool locked = seqlock_begin_write(&s->lock);
     publish(s, change);
-    os_rw_unlock(&s->lock);
+    seqlock_end_write(&s->lock, locked);
 
     if (change->block != 0) count_block(s, change->block, false);
     if (change->old != 0) {
@@ -199,44 +195,7 @@ void memory_apply(memory *m, memory_change *change) {
     upkeep_step(s);
 }
 
-/* ---- Reading */
-
-pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity, size_t *size,
-                      pkv_type *type) {
-    const shard *s = shard_of(m, key->shard);
-    os_rwlock *lock = &shard_of(m, key->shard)->lock;
-    table_key wanted = table_key_of(key);
-    place at;
-    os_lock_shared(lock);
-    if (!table_find(s, &wanted, &at)) {
-        os_rw_unlock(lock);
-        return PKV_NOT_FOUND;
-    }
-    block b = block_read(shard_at(s, at.offset), s->fixed_keys);
-    size_t copied = b.value_size < capacity ? b.value_size : capacity;
-    if (copied > 0) memcpy(buffer, b.value, copied);
-    os_rw_unlock(lock);
-    *size = b.value_size;
-    if (type != NULL) *type = b.type;
-    return PKV_OK;
-}
-
-void memory_prefetch_bucket(memory *m, const memory_key *key) {
-    shard *s = shard_of(m, key->shard);
-    os_lock_shared(&s->lock);
-    uint32_t line = table_line(s, table_bucket(&s->table, key->hash));
-    os_rw_unlock(&s->lock);
-    __builtin_prefetch(shard_at(s, line));
-}
-
-void memory_prefetch_entry(memory *m, const memory_key *key) {
-    shard *s = shard_of(m, key->shard);
-    table_key wanted = table_key_of(key);
-    os_lock_shared(&s->lock);
-    uint32_t offset = table_guess(s, &wanted);
-    os_rw_unlock(&s->lock);
-    if (offset != 0) __builtin_prefetch(shard_at(s, offset));
-}
+/* ---- Counting */
 
 static uint64_t pages(uint64_t bytes) {
     return (bytes + PAGE_COUNTED - 1) / PAGE_COUNTED * PAGE_COUNTED;
@@ -244,10 +203,7 @@ static uint64_t pages(uint64_t bytes) {
 
 void memory_count(memory *m, uint32_t index, memory_stats *stats) {
     shard *s = shard_of(m, index);
-    os_lock_shared(&s->lock);
-    uint64_t buckets = s->table.buckets;
-    os_rw_unlock(&s->lock);
-
+    uint64_t buckets = table_buckets(&s->table);
     uint64_t chunk_bytes = counter_get(&s->arena.used_bytes);
     uint64_t live = counter_get(&s->arena.live_bytes);
     uint64_t head = pages(sizeof(shard) + buckets / LINES_PER_CHUNK * sizeof(uint32_t)) +

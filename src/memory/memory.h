@@ -11,8 +11,9 @@
  * All that a shard holds is addressed by offsets in its span; no pointer lies in the region.
  *
  * Locking. Each shard has a writer lock (one writer prepares, logs and applies a change while he
- * holds it, I/O included) and a table lock (shared: read; exclusive: apply, a few hundred ns, no
- * I/O). So a reader never waits for I/O. Order: writer lock, then table lock.
+ * holds it, I/O included) and a sequence lock, the table lock: a change is a write under it, a few
+ * hundred ns, no I/O; a small entry is read without a lock, anything larger with writers locked
+ * out. So a reader never waits for I/O. Order: writer lock, then table lock.
  */
 #ifndef PKV_MEMORY_H
 #define PKV_MEMORY_H
@@ -67,21 +68,23 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
                               memory_change *change);
 /* PKV_NOT_FOUND where the key is not there. */
 pkv_status memory_prepare_unset(memory *m, const memory_key *key, memory_change *change);
-/* Takes the table lock. Also does the shard's bounded share of upkeep: splitting or merging a
- * bucket, moving a few entries out of a sparse chunk. */
+/* Writes under the table lock. Also does the shard's bounded share of upkeep: splitting or merging
+ * a bucket, moving a few entries out of a sparse chunk. */
 void memory_apply(memory *m, memory_change *change);
 void memory_abandon(memory *m, memory_change *change);
 
-/* ---- Reading. Takes the table lock, shared. */
+/* ---- Reading (read.c). No lock is held by the caller. */
 
 /* Copies at most `capacity` bytes; *size is the whole size. PKV_NOT_FOUND, no error detail. */
 pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity, size_t *size,
                       pkv_type *type);
 
 /* Ask for the memory that the key's next use will touch, without waiting for it: first the bucket,
- * then, once that has come, the entry. For many keys at once, whose cache misses then overlap. */
+ * then, once that has come, the entry. For many keys at once, whose cache misses then overlap.
+ * *node is 0 at first; where it is not 0 afterwards, the way to the entry is longer: to be called
+ * again, with *node as it is, once that has come. */
 void memory_prefetch_bucket(memory *m, const memory_key *key);
-void memory_prefetch_entry(memory *m, const memory_key *key);
+void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node);
 
 /* A larger value is not copied by a walk: its reader fetches it with memory_get. */
 #define WALK_VALUE_MAX ((size_t)16 << 10)
@@ -97,7 +100,7 @@ typedef struct walk_entry {
 typedef struct walk_step {
     uint8_t *bytes;
     walk_entry *entries;
-    size_t bytes_size, bytes_capacity, count, capacity;
+    size_t bytes_capacity, count, capacity;
 } walk_step;
 
 void walk_step_release(walk_step *step);

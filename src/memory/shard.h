@@ -6,9 +6,12 @@
  *
  * Who may touch what:
  *     under the writer lock             arena, upkeep, and blocks that no slot points to
- *     under both, exclusively           table, buckets, nodes, blocks that a slot points to
+ *     and in a write of the table lock  table, buckets, nodes, blocks that a slot points to
  *     to read under the table lock      the latter; also under the writer lock, who alone changes
- *     at any time                       the counters
+ *     to read at any time               the counters; what lies in chunks, as seqlock.h says
+ *
+ * So what lies in chunks is written by words.h alone, and memory stays readable once it was
+ * committed.
  */
 #ifndef PKV_SHARD_H
 #define PKV_SHARD_H
@@ -17,6 +20,7 @@
 #include "../os/os.h"
 #include "arena.h"
 #include "memory.h"
+#include "seqlock.h"
 #include "table.h"
 #include "upkeep.h"
 #include "../os/visibility.h"
@@ -30,7 +34,7 @@ typedef struct shard {
     bool fixed_keys;
     uint64_t seed;
     alignas(CACHE_LINE) os_mutex writer;
-    alignas(CACHE_LINE) os_rwlock lock;
+    alignas(CACHE_LINE) seqlock lock;
     alignas(CACHE_LINE) counter entries;
     counter key_bytes, value_bytes;
 } shard;
@@ -41,6 +45,10 @@ static inline shard *shard_of(const memory *m, uint32_t index) {
 
 static inline uint8_t *shard_at(const shard *s, uint32_t granule) {
     return arena_at(&s->arena, granule);
+}
+
+static inline table_key memory_table_key(const memory_key *key) {
+    return (table_key){.data = key->bytes.data, .size = key->bytes.size, .hash = key->hash};
 }
 
 #include "../os/visibility_end.h"

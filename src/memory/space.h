@@ -85,6 +85,10 @@ void space_mark(space *s, uint32_t chunk, uint32_t count, chunk_kind kind);
 /* Makes the first `count` entries of the index directory usable. */
 bool space_grow_directory(space *s, uint32_t count);
 
+static inline size_t round_to_granules(size_t bytes) {
+    return (bytes + GRANULE - 1) / GRANULE * GRANULE;
+}
+
 static inline uint8_t *space_at(const space *s, uint32_t granule) {
     return (uint8_t *)(uintptr_t)s + (size_t)granule * GRANULE;
 }

@@ -4,13 +4,14 @@
 #include "../bytes/varint.h"
 #include "block.h"
 #include "shard.h"
+#include "words.h"
 
 /* Entries per bucket beyond which a bucket is split. Index bytes per entry, and lines and nodes
  * touched to find one, over a doubling of the table:
  *     variable    10: 7.4, 1.12     12: 6.9, 1.21     14: 6.6, 1.34     16: 6.5, 1.48
  *     fixed        5: 16.8, 1.33     6: 16.0, 1.50     7: 15.6, 1.69      8: 15.4, 1.89
  * where full lines and nothing else would be 5.3 and 12.8. */
-#define LOAD       14u
+#define LOAD       12u
 #define LOAD_FIXED 7u
 /* Buckets are merged below 3/4 of it. */
 #define MERGE_LOAD(full) ((full) / 4 * 3)
@@ -30,30 +31,39 @@ static uint8_t tag_of(uint64_t hash) {
 
 /* ---- Buckets, lines, nodes */
 
-static void set_buckets(table *t, uint32_t buckets) {
-    t->buckets = buckets;
-    t->mask = ((uint32_t)2 << (31u - (unsigned)__builtin_clz(buckets))) - 1;
+/* 2^k */
+static uint32_t half_of(uint32_t buckets) {
+    return (uint32_t)1 << (31u - (unsigned)__builtin_clz(buckets));
 }
 
-uint32_t table_bucket(const table *t, uint64_t hash) {
-    uint32_t bucket = (uint32_t)hash & t->mask;
-    return bucket < t->buckets ? bucket : bucket & t->mask >> 1;
+uint32_t table_buckets(const table *t) {
+    return word_get(&t->buckets);
 }
 
-unsigned table_bucket_bits(const table *t, uint32_t bucket) {
-    uint32_t half = (t->mask >> 1) + 1; /* 2^k */
+uint32_t table_bucket(uint32_t buckets, uint64_t hash) {
+    uint32_t half = half_of(buckets);
+    uint32_t bucket = (uint32_t)hash & (2 * half - 1);
+    return bucket < buckets ? bucket : bucket & (half - 1);
+}
+
+unsigned table_bucket_bits(uint32_t buckets, uint32_t bucket) {
+    uint32_t half = half_of(buckets);
     unsigned k = (unsigned)__builtin_ctz(half);
-    return bucket >= half || bucket + half < t->buckets ? k + 1 : k;
+    return bucket >= half || bucket + half < buckets ? k + 1 : k;
 }
 
 uint32_t table_line(const shard *s, uint32_t bucket) {
-    uint32_t chunk = space_directory(&s->arena.space)[bucket / LINES_PER_CHUNK];
+    uint32_t chunk = word_get(&space_directory(&s->arena.space)[bucket / LINES_PER_CHUNK]);
     return chunk_start(chunk) + bucket % LINES_PER_CHUNK * (LINE_BYTES / GRANULE);
 }
 
-slots table_line_slots(const shard *s, uint32_t line) {
-    uint8_t *at = shard_at(s, line);
-    if (s->fixed_keys) {
+uint32_t table_line_of(const shard *s, uint64_t hash) {
+    return table_line(s, table_bucket(table_buckets(&s->table), hash));
+}
+
+slots table_line_at(void *line, bool fixed_keys) {
+    uint8_t *at = line;
+    if (fixed_keys) {
         uint32_t *offsets = (uint32_t *)(void *)(at + 8 * LINE_SLOTS_FIXED);
         return (slots){.keys = at,
                        .offsets = offsets,
@@ -64,10 +74,10 @@ slots table_line_slots(const shard *s, uint32_t line) {
     return (slots){.tags = at, .offsets = link + 1, .link = link, .capacity = LINE_SLOTS};
 }
 
-slots table_node_slots(const shard *s, uint32_t node) {
-    uint8_t *at = shard_at(s, node);
+slots table_node_at(void *node, bool fixed_keys) {
+    uint8_t *at = node;
     uint32_t *link = (uint32_t *)(void *)(at + 8);
-    if (!s->fixed_keys) {
+    if (!fixed_keys) {
         return (slots){.tags = at + 1, .offsets = link + 1, .link = link, .capacity = NODE_SLOTS};
     }
     link = (uint32_t *)(void *)(at + 4);
@@ -75,6 +85,14 @@ slots table_node_slots(const shard *s, uint32_t node) {
                    .offsets = (uint32_t *)(void *)(at + 8 + 8 * NODE_SLOTS_FIXED),
                    .link = link,
                    .capacity = NODE_SLOTS_FIXED};
+}
+
+slots table_line_slots(const shard *s, uint32_t line) {
+    return table_line_at(shard_at(s, line), s->fixed_keys);
+}
+
+slots table_node_slots(const shard *s, uint32_t node) {
+    return table_node_at(shard_at(s, node), s->fixed_keys);
 }
 
 static uint32_t *node_link(const shard *s, uint32_t node) {
@@ -85,8 +103,8 @@ static uint32_t *node_link(const shard *s, uint32_t node) {
 static uint32_t node_take(shard *s) {
     uint32_t node = arena_take(&s->arena, NODE_BYTES);
     if (node == 0) return 0;
-    memset(shard_at(s, node), 0, NODE_BYTES);
-    *shard_at(s, node) = BLOCK_NODE;
+    const uint8_t empty[NODE_BYTES] = {BLOCK_NODE};
+    words_set(shard_at(s, node), empty, NODE_BYTES);
     return node;
 }
 
@@ -112,10 +130,10 @@ bool table_create(shard *s) {
         return false;
     }
     space_mark(sp, chunk, 1, CHUNK_INDEX);
-    space_directory(sp)[0] = chunk;
+    word_set(&space_directory(sp)[0], chunk);
     s->table.spare = 0;
-    set_buckets(&s->table, 1);
-    memset(shard_at(s, table_line(s, 0)), 0, LINE_BYTES);
+    word_set(&s->table.buckets, 1);
+    words_clear(shard_at(s, table_line(s, 0)), LINE_BYTES);
     return true;
 }
 
@@ -132,11 +150,11 @@ slot table_slot(const slots *at, unsigned index) {
 }
 
 static void slot_write(slots *at, unsigned index, const slot *entry) {
-    at->offsets[index] = entry->offset;
+    word_set(&at->offsets[index], entry->offset);
     if (at->keys != NULL) {
-        memcpy(at->keys + 8 * index, &entry->key, sizeof entry->key);
+        words_set(at->keys + 8 * index, &entry->key, sizeof entry->key);
     } else {
-        at->tags[index] = entry->tag;
+        __atomic_store_n(&at->tags[index], entry->tag, __ATOMIC_RELAXED);
     }
 }
 
@@ -178,35 +196,42 @@ static bool key_equals(const shard *s, uint32_t offset, const table_key *key) {
     return b.key_size == key->size && (key->size == 0 || memcmp(b.key, key->data, key->size) == 0);
 }
 
-/* The slot of the key in this line or node, its capacity if there is none. */
-static unsigned find_variable(const shard *s, const slots *at, const table_key *key) {
+/* The lowest bit of each byte, as a bit each; the byte at the lowest address becomes bit 0. */
+static uint32_t bits_of_bytes(uint64_t word) {
+    return (uint32_t)(((word >> 7 & UINT64_C(0x0101010101010101)) * UINT64_C(0x0102040810204080)) >>
+                      56);
+}
+
+uint32_t table_candidates(const slots *at, const table_key *key) {
+    uint32_t found = 0;
+    if (at->keys != NULL) {
+        for (unsigned i = 0; i < at->capacity; i++) {
+            bool equal = memcmp(at->keys + 8 * i, key->data, 8) == 0 && at->offsets[i] != 0;
+            found |= (uint32_t)equal << i;
+        }
+        return found;
+    }
     uint8_t tag = tag_of(key->hash);
     for (unsigned from = 0; from < at->capacity; from += 8) {
-        uint64_t equal = bytes_equal(load_u64(at->tags + from), tag);
-        unsigned left = at->capacity - from;
-        if (left < 8) equal &= ((uint64_t)1 << 8 * left) - 1; /* the bytes behind are no tags */
-        for (; equal != 0; equal &= equal - 1) {
-            unsigned index = from + (unsigned)__builtin_ctzll(equal) / 8;
-            if (key_equals(s, at->offsets[index], key)) return index;
-        }
+        found |= bits_of_bytes(bytes_equal(load_u64(at->tags + from), tag)) << from;
+    }
+    return found & (((uint32_t)1 << at->capacity) - 1); /* the bytes behind are no tags */
+}
+
+/* The slot of the key in this line or node, its capacity if there is none. */
+static unsigned find_here(const shard *s, const slots *at, const table_key *key) {
+    for (uint32_t left = table_candidates(at, key); left != 0; left &= left - 1) {
+        unsigned index = (unsigned)__builtin_ctz(left);
+        if (s->fixed_keys || key_equals(s, at->offsets[index], key)) return index;
     }
     return at->capacity;
 }
 
-static unsigned find_fixed(const slots *at, const table_key *key) {
-    unsigned index = 0;
-    while (index < at->capacity) {
-        if (memcmp(at->keys + 8 * index, key->data, 8) == 0 && at->offsets[index] != 0) break;
-        index++;
-    }
-    return index;
-}
-
 bool table_find(const shard *s, const table_key *key, place *at) {
-    *at = (place){.line = table_line(s, table_bucket(&s->table, key->hash))};
+    *at = (place){.line = table_line_of(s, key->hash)};
     slots here = table_line_slots(s, at->line);
     for (;;) {
-        unsigned index = s->fixed_keys ? find_fixed(&here, key) : find_variable(s, &here, key);
+        unsigned index = find_here(s, &here, key);
         at->index += index;
         if (index < here.capacity) {
             at->offset = here.offsets[index];
@@ -215,17 +240,6 @@ bool table_find(const shard *s, const table_key *key, place *at) {
         if (*here.link == 0) return false;
         here = table_node_slots(s, *here.link);
     }
-}
-
-uint32_t table_guess(const shard *s, const table_key *key) {
-    slots here = table_line_slots(s, table_line(s, table_bucket(&s->table, key->hash)));
-    uint8_t tag = tag_of(key->hash);
-    for (unsigned i = 0; i < here.capacity; i++) {
-        bool fits =
-            s->fixed_keys ? memcmp(here.keys + 8 * i, key->data, 8) == 0 : here.tags[i] == tag;
-        if (fits) return here.offsets[i];
-    }
-    return *here.link;
 }
 
 /* ---- Changing a chain */
@@ -262,7 +276,7 @@ void table_insert(shard *s, uint32_t line, const slot *entry) {
     slots last = chain_last(s, line);
     unsigned index = slots_filled(&last);
     if (index == last.capacity) {
-        *last.link = s->table.spare;
+        word_set(last.link, s->table.spare);
         last = table_node_slots(s, s->table.spare);
         s->table.spare = 0;
         index = 0;
@@ -273,7 +287,7 @@ void table_insert(shard *s, uint32_t line, const slot *entry) {
 void table_replace(shard *s, const place *at, uint32_t offset) {
     uint32_t index = at->index;
     slots here = chain_seek(s, at->line, &index);
-    here.offsets[index] = offset;
+    word_set(&here.offsets[index], offset);
 }
 
 /* The chain's last slot fills the hole. */
@@ -293,7 +307,7 @@ void table_remove(shard *s, const place *at) {
     slot_write(&last, end, &(slot){0});
     if (end == 0 && link != NULL) {
         uint32_t node = *link;
-        *link = 0;
+        word_set(link, 0);
         node_give(s, node);
     }
 }
@@ -328,8 +342,8 @@ static void pour_slot(pouring *p, const slot *entry) {
     if (p->filled[chain] == end->capacity) {
         uint32_t node = p->nodes;
         p->nodes = *node_link(p->s, node);
-        *node_link(p->s, node) = 0;
-        *end->link = node;
+        word_set(node_link(p->s, node), 0);
+        word_set(end->link, node);
         *end = table_node_slots(p->s, node);
         p->filled[chain] = 0;
     }
@@ -344,9 +358,8 @@ static void pour_slots(pouring *p, slots *from, uint32_t node) {
         held[i] = table_slot(from, i);
         slot_write(from, i, &(slot){0});
     }
-    *from->link = 0;
+    word_set(from->link, node != 0 ? p->nodes : 0);
     if (node != 0) {
-        *from->link = p->nodes;
         p->nodes = node;
     }
     for (unsigned i = 0; i < count; i++) pour_slot(p, &held[i]);
@@ -404,10 +417,10 @@ static uint32_t line_take(shard *s, uint32_t bucket) {
         uint32_t chunk = space_take(sp, 1);
         if (chunk == 0) return 0;
         space_mark(sp, chunk, 1, CHUNK_INDEX);
-        space_directory(sp)[number] = chunk;
+        word_set(&space_directory(sp)[number], chunk);
     }
     uint32_t line = table_line(s, bucket);
-    memset(shard_at(s, line), 0, LINE_BYTES);
+    words_clear(shard_at(s, line), LINE_BYTES);
     return line;
 }
 
@@ -415,20 +428,20 @@ static void split(shard *s) {
     table *t = &s->table;
     uint32_t bucket = t->buckets;
     if (bucket == TABLE_BUCKETS_MAX) return;
-    uint32_t source = table_line(s, bucket & t->mask >> 1);
+    uint32_t source = table_line(s, bucket - half_of(bucket));
     if (!s->fixed_keys) prefetch_blocks(s, source);
     uint32_t line = line_take(s, bucket);
     if (line == 0) return;
 
-    pouring p = {.s = s, .bit = (t->mask >> 1) + 1};
+    pouring p = {.s = s, .bit = half_of(bucket)};
     choose(&p, source);
 
-    os_lock_exclusive(&s->lock);
+    bool locked = seqlock_begin_write(&s->lock);
     pour_begin(&p, 0, source);
     pour_begin(&p, 1, line);
     pour_chain(&p, source);
-    set_buckets(t, bucket + 1);
-    os_rw_unlock(&s->lock);
+    word_set(&t->buckets, bucket + 1);
+    seqlock_end_write(&s->lock, locked);
     nodes_give(s, p.nodes);
 }
 
@@ -440,7 +453,7 @@ static bool take_merge_nodes(shard *s, uint32_t *nodes) {
             nodes_give(s, *nodes);
             return false;
         }
-        *node_link(s, node) = *nodes;
+        word_set(node_link(s, node), *nodes);
         *nodes = node;
     }
     return true;
@@ -449,16 +462,16 @@ static bool take_merge_nodes(shard *s, uint32_t *nodes) {
 static void merge(shard *s) {
     table *t = &s->table;
     uint32_t bucket = t->buckets - 1;
-    uint32_t into = bucket & ~((uint32_t)1 << (31u - (unsigned)__builtin_clz(bucket)));
+    uint32_t into = bucket - half_of(bucket);
     pouring p = {.s = s};
     if (!take_merge_nodes(s, &p.nodes)) return;
 
-    os_lock_exclusive(&s->lock);
+    bool locked = seqlock_begin_write(&s->lock);
     pour_begin(&p, 0, table_line(s, into));
     pour_chain(&p, table_line(s, into));
     pour_chain(&p, table_line(s, bucket));
-    set_buckets(t, bucket);
-    os_rw_unlock(&s->lock);
+    word_set(&t->buckets, bucket);
+    seqlock_end_write(&s->lock, locked);
 
     nodes_give(s, p.nodes);
     if (bucket % LINES_PER_CHUNK == 0) {

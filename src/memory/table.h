@@ -40,7 +40,6 @@ typedef struct shard shard;
 
 typedef struct table {
     uint32_t buckets; /* 1 at least */
-    uint32_t mask;    /* 2^(k+1) - 1 */
     uint32_t spare;   /* a node for the insert that is being prepared; else 0 */
 } table;
 
@@ -77,13 +76,20 @@ typedef struct place {
 /* Makes a table of one bucket. False if there is no memory. */
 bool table_create(shard *s);
 
-/* The number of the bucket of a hash, and how many of the hash's low bits all in it share. */
-uint32_t table_bucket(const table *t, uint64_t hash);
-unsigned table_bucket_bits(const table *t, uint32_t bucket);
+/* How many buckets there are, read at any time. */
+uint32_t table_buckets(const table *t);
+/* Among so many buckets, the number of the bucket of a hash, and how many of the hash's low bits
+ * all in it share. */
+uint32_t table_bucket(uint32_t buckets, uint64_t hash);
+unsigned table_bucket_bits(uint32_t buckets, uint32_t bucket);
 uint32_t table_line(const shard *s, uint32_t bucket);
+uint32_t table_line_of(const shard *s, uint64_t hash);
 
 slots table_line_slots(const shard *s, uint32_t line);
 slots table_node_slots(const shard *s, uint32_t node);
+/* The same in a copy, which is made up of uint32_t. */
+slots table_line_at(void *line, bool fixed_keys);
+slots table_node_at(void *node, bool fixed_keys);
 /* The slot at `index`; its offset is 0 where there is none. */
 slot table_slot(const slots *at, unsigned index);
 slot table_slot_for(const shard *s, const table_key *key, uint32_t offset);
@@ -92,8 +98,8 @@ uint64_t table_slot_hash(const shard *s, const slot *entry);
 /* False where the key is not there; at->line is set all the same. */
 bool table_find(const shard *s, const table_key *key, place *at);
 
-/* The block or node that finding the key will most likely touch next; 0 if none. */
-uint32_t table_guess(const shard *s, const table_key *key);
+/* The slots that may be the key's, as bits: those with its tag, or the one with the fixed key. */
+uint32_t table_candidates(const slots *at, const table_key *key);
 
 /* Makes sure that an insert in this chain needs no memory, by a spare node. */
 bool table_prepare_insert(shard *s, uint32_t line);

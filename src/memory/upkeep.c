@@ -1,7 +1,7 @@
 #include "upkeep.h"
-#include <string.h>
 #include "block.h"
 #include "shard.h"
+#include "words.h"
 
 /* Evacuation begins when more than a 24th of the bytes in chunks, and a chunk, is wasted. */
 #define WASTE_PART   24u
@@ -121,10 +121,10 @@ static bool move_node(shard *s, uint32_t *link) {
     uint32_t from = *link;
     uint32_t to = arena_take(&s->arena, NODE_BYTES);
     if (to == 0) return false;
-    memcpy(shard_at(s, to), shard_at(s, from), NODE_BYTES);
-    os_lock_exclusive(&s->lock);
-    *link = to;
-    os_rw_unlock(&s->lock);
+    words_set(shard_at(s, to), shard_at(s, from), NODE_BYTES);
+    bool locked = seqlock_begin_write(&s->lock);
+    word_set(link, to);
+    seqlock_end_write(&s->lock, locked);
     arena_give(&s->arena, from, NODE_BYTES);
     return true;
 }
@@ -156,7 +156,7 @@ static bool copy_block(shard *s, uint32_t *offset, block_moves *moves) {
     size_t bytes = block_bytes_of(shard_at(s, *offset), s->fixed_keys);
     uint32_t to = arena_take(&s->arena, bytes);
     if (to == 0) return false;
-    memcpy(shard_at(s, to), shard_at(s, *offset), bytes);
+    words_set(shard_at(s, to), shard_at(s, *offset), round_to_granules(bytes));
     moves->all[moves->count++] = (block_move){offset, *offset, to, bytes};
     moves->bytes += bytes;
     return true;
@@ -175,9 +175,11 @@ static bool copy_blocks(shard *s, uint32_t line, block_moves *moves) {
 
 static void switch_blocks(shard *s, const block_moves *moves) {
     if (moves->count == 0) return;
-    os_lock_exclusive(&s->lock);
-    for (unsigned i = 0; i < moves->count; i++) *moves->all[i].offset = moves->all[i].to;
-    os_rw_unlock(&s->lock);
+    bool locked = seqlock_begin_write(&s->lock);
+    for (unsigned i = 0; i < moves->count; i++) {
+        word_set(moves->all[i].offset, moves->all[i].to);
+    }
+    seqlock_end_write(&s->lock, locked);
     for (unsigned i = 0; i < moves->count; i++) {
         arena_give(&s->arena, moves->all[i].from, moves->all[i].bytes);
     }

@@ -9,9 +9,11 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "../bytes/hash.h"
 #include "../os/error.h"
 #include "block.h"
 #include "shard.h"
+#include "words.h"
 
 #define WALK_END ((uint64_t)1 << 32)
 
@@ -27,65 +29,94 @@ static uint64_t coordinate(uint64_t hash) {
 /* One bucket as a walk meets it. */
 typedef struct stretch {
     const shard *s;
-    uint32_t line;
-    uint64_t from, end; /* coordinates wanted */
-    bool whole;         /* all that is in the bucket */
+    bool locked;      /* writers are locked out; else only what an unchanged version vouches for */
+    uint32_t version; /* of the table lock */
+    uint64_t from, end;  /* coordinates wanted */
+    bool whole;          /* all that is in the bucket */
+    size_t bytes, count; /* what it takes in a step */
 } stretch;
 
-static stretch stretch_at(const shard *s, uint64_t position) {
-    uint32_t bucket = table_bucket(&s->table, coordinate(position));
-    uint64_t length = WALK_END >> table_bucket_bits(&s->table, bucket);
-    uint64_t start = position / length * length;
-    return (stretch){.s = s,
-                     .line = table_line(s, bucket),
-                     .from = position,
-                     .end = start + length,
-                     .whole = start == position};
+static bool is_unchanged(const stretch *st) {
+    return st->locked || seqlock_unchanged(&st->s->lock, st->version);
 }
 
-static bool is_wanted(const stretch *st, const slot *entry) {
-    return st->whole || coordinate(table_slot_hash(st->s, entry)) >= st->from;
+static bool is_wanted(const stretch *st, const void *key, size_t size) {
+    return st->whole || coordinate(hash_bytes(key, size, st->s->seed)) >= st->from;
 }
 
-static size_t copied_bytes(size_t key_size, const block *b) {
-    return key_size + (b->value_size <= WALK_VALUE_MAX ? b->value_size : 0);
-}
-
-static void copy_entry(walk_step *step, const void *key, size_t key_size, const block *b) {
-    walk_entry *out = &step->entries[step->count++];
-    *out = (walk_entry){.key = step->bytes_size,
-                        .value = step->bytes_size + key_size,
-                        .key_size = key_size,
-                        .value_size = b->value_size,
-                        .type = b->type,
-                        .fetch = b->value_size > WALK_VALUE_MAX};
-    uint8_t *at = step->bytes + step->bytes_size;
-    if (key_size > 0) memcpy(at, key, key_size);
-    if (!out->fetch && b->value_size > 0) memcpy(at + key_size, b->value, b->value_size);
-    step->bytes_size += copied_bytes(key_size, b);
-}
-
-/* Copies the stretch into `step` where that has room, and counts what it takes. */
-static void copy_stretch(const stretch *st, walk_step *step, size_t *bytes, size_t *count) {
+/* Copies an entry as it lies in its block, but for a value that is to be fetched; a fixed key in
+ * front of it. Where there is no room it is counted, wanted or not. */
+static bool copy_entry(stretch *st, const slot *entry, walk_step *step) {
     const shard *s = st->s;
-    step->bytes_size = step->count = *bytes = *count = 0;
-    slots at = table_line_slots(s, st->line);
-    for (;;) {
-        for (unsigned i = 0; i < at.capacity && at.offsets[i] != 0; i++) {
-            slot entry = table_slot(&at, i);
-            if (!is_wanted(st, &entry)) continue;
-            block b = block_read(shard_at(s, entry.offset), s->fixed_keys);
-            const void *key = s->fixed_keys ? (const void *)&entry.key : b.key;
-            size_t key_size = s->fixed_keys ? sizeof entry.key : b.key_size;
-            *bytes += copied_bytes(key_size, &b);
-            *count += 1;
-            if (*bytes <= step->bytes_capacity && *count <= step->capacity) {
-                copy_entry(step, key, key_size, &b);
-            }
-        }
-        if (*at.link == 0) return;
-        at = table_node_slots(s, *at.link);
+    const uint8_t *at = shard_at(s, entry->offset);
+    uint8_t head[ARENA_BLOCK_MIN];
+    words_get(head, at, sizeof head); /* holds both lengths */
+    if (!is_unchanged(st)) return false;
+    block b = block_read(head, s->fixed_keys);
+    bool fetch = b.value_size > WALK_VALUE_MAX;
+    size_t to_value = (size_t)(b.value - head);
+    size_t copied = round_to_granules(to_value + (fetch ? 0 : b.value_size));
+    size_t start = st->bytes, in_front = s->fixed_keys ? sizeof entry->key : 0;
+    st->bytes += in_front + copied;
+    st->count++;
+    if (st->bytes > step->bytes_capacity || st->count > step->capacity) return true;
+
+    size_t key_size = s->fixed_keys ? sizeof entry->key : b.key_size;
+    size_t value = start + in_front + to_value;
+    walk_entry *out = &step->entries[st->count - 1];
+    *out = (walk_entry){.key = s->fixed_keys ? start : value - key_size,
+                        .value = value,
+                        .key_size = key_size,
+                        .value_size = b.value_size,
+                        .type = b.type,
+                        .fetch = fetch};
+    if (s->fixed_keys) memcpy(step->bytes + start, &entry->key, sizeof entry->key);
+    words_get(step->bytes + start + in_front, at, copied);
+    if (!is_wanted(st, step->bytes + out->key, key_size)) {
+        st->bytes = start;
+        st->count--;
     }
+    return true;
+}
+
+static bool copy_slots(stretch *st, const slots *here, walk_step *step) {
+    for (unsigned i = 0; i < here->capacity && here->offsets[i] != 0; i++) {
+        slot entry = table_slot(here, i);
+        if (!copy_entry(st, &entry, step)) return false;
+    }
+    return true;
+}
+
+/* Copies the stretch at a position into `step`, as far as that has room. False if a writer has come
+ * between. */
+static bool copy_stretch(stretch *st, uint64_t position, walk_step *step) {
+    const shard *s = st->s;
+    uint32_t buckets = table_buckets(&s->table);
+    uint32_t bucket = table_bucket(buckets, coordinate(position));
+    uint64_t length = WALK_END >> table_bucket_bits(buckets, bucket);
+    uint64_t start = position / length * length;
+    st->from = position;
+    st->end = start + length;
+    st->whole = start == position;
+    st->bytes = st->count = 0;
+
+    uint32_t copy[LINE_BYTES / 4];
+    words_get(copy, shard_at(s, table_line(s, bucket)), LINE_BYTES);
+    slots here = table_line_at(copy, s->fixed_keys);
+    while (is_unchanged(st) && copy_slots(st, &here, step)) {
+        uint32_t node = *here.link;
+        if (node == 0) return is_unchanged(st);
+        words_get(copy, shard_at(s, node), NODE_BYTES);
+        here = table_node_at(copy, s->fixed_keys);
+    }
+    return false;
+}
+
+static void copy_locked(stretch *st, shard *s, uint64_t position, walk_step *step) {
+    seqlock_lock_shared(&s->lock);
+    st->locked = true;
+    (void)copy_stretch(st, position, step);
+    seqlock_unlock_shared(&s->lock);
 }
 
 static bool reserve(walk_step *step, size_t bytes, size_t count) {
@@ -106,23 +137,25 @@ static bool reserve(walk_step *step, size_t bytes, size_t count) {
 
 pkv_status memory_walk(memory *m, uint32_t index, uint64_t *position, walk_step *step) {
     shard *s = shard_of(m, index);
-    step->count = step->bytes_size = 0;
+    step->count = 0;
     if (*position >= WALK_END) return PKV_NOT_FOUND;
     for (;;) {
-        size_t bytes, count;
-        os_lock_shared(&s->lock);
-        stretch st = stretch_at(s, *position);
-        copy_stretch(&st, step, &bytes, &count);
-        os_rw_unlock(&s->lock);
-        if (bytes <= step->bytes_capacity && count <= step->capacity) {
+        stretch st = {.s = s};
+        bool good = false;
+        for (unsigned i = 0; i < SEQLOCK_LOOKS && !good; i++) {
+            st.version = seqlock_version(&s->lock);
+            good = st.version % 2 == 0 && copy_stretch(&st, *position, step);
+        }
+        if (!good) copy_locked(&st, s, *position, step);
+        if (st.bytes <= step->bytes_capacity && st.count <= step->capacity) {
+            step->count = st.count;
             *position = st.end;
             return PKV_OK;
         }
         /* no allocation under the lock; the bucket may have changed when it is looked at again */
-        if (!reserve(step, bytes, count)) {
-            step->count = step->bytes_size = 0;
+        if (!reserve(step, st.bytes, st.count)) {
             return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "out of memory for a walk's %zu bytes",
-                        bytes);
+                        st.bytes);
         }
     }
 }

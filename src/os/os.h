@@ -121,9 +121,16 @@ static inline void os_rw_unlock(os_rwlock *lock) {
     (void)pthread_rwlock_unlock(lock);
 }
 
+/* Lets other threads run: call it in a loop with turn = 0, 1, 2 ... that waits for something short.
+ * Sleeps from some turn on, so that a thread of less priority gets its turn too. */
+void os_back_off(unsigned turn);
+
 /* A thread with all signals blocked. */
 int os_thread_start(os_thread *thread, void *(*body)(void *context), void *context);
 void os_thread_join(os_thread thread);
+/* From now on the calling thread lets those of the program go first: it gets less of a processor
+ * that they want, and gives it back sooner. A hint. */
+void os_thread_step_back(void);
 
 /* How many times this process is a fork of the one that started: changes in the child only. */
 unsigned os_fork_generation(void);

@@ -38,17 +38,24 @@ static void *work(void *context) {
     }
 }
 
-pkv_status parallel_run(unsigned threads, size_t count, parallel_job job, void *context) {
+static void *work_behind(void *context) {
+    os_thread_step_back();
+    return work(context);
+}
+
+pkv_status parallel_run(unsigned threads, size_t count, parallel_manner manner, parallel_job job,
+                        void *context) {
     parallel p = {.job = job, .context = context, .count = count};
+    void *(*body)(void *) = manner == PARALLEL_BEHIND ? work_behind : work;
     int error = os_mutex_init(&p.lock);
     if (error) return fail_os(NULL, NO_OFFSET, error, "cannot make a lock");
-    size_t helpers = threads < count ? threads : count;
-    os_thread *started = helpers > 1 ? calloc(helpers - 1, sizeof *started) : NULL;
-    size_t running = 0;
-    while (started && running < helpers - 1 && os_thread_start(&started[running], work, &p) == 0) {
+    size_t helpers = threads < count ? threads : count, running = 0;
+    if (manner == PARALLEL_WITH_CALLER && helpers > 0) helpers--;
+    os_thread *started = helpers > 0 ? calloc(helpers, sizeof *started) : NULL;
+    while (started && running < helpers && os_thread_start(&started[running], body, &p) == 0) {
         running++;
     }
-    (void)work(&p);
+    if (manner == PARALLEL_WITH_CALLER || running == 0) (void)work(&p);
     for (size_t i = 0; i < running; i++) os_thread_join(started[i]);
     free(started);
     os_mutex_destroy(&p.lock);

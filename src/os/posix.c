@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #endif
 
 /* ---- Memory */
@@ -110,6 +113,15 @@ void os_rwlock_destroy(os_rwlock *lock) {
     (void)pthread_rwlock_destroy(lock);
 }
 
+void os_back_off(unsigned turn) {
+    const struct timespec moment = {.tv_nsec = 50000};
+    if (turn < 100) {
+        (void)sched_yield();
+    } else {
+        (void)nanosleep(&moment, NULL);
+    }
+}
+
 int os_thread_start(os_thread *thread, void *(*body)(void *context), void *context) {
     /* A program's signal handlers run in its own threads, never in ours. */
     sigset_t all, before;
@@ -123,6 +135,25 @@ int os_thread_start(os_thread *thread, void *(*body)(void *context), void *conte
 
 void os_thread_join(os_thread thread) {
     (void)pthread_join(thread, NULL);
+}
+
+/* How much nicer, and the longest turn. Linux 6.12 and later honour the turn. */
+#define BACKGROUND_NICE    10
+#define BACKGROUND_TURN_NS 100000
+
+void os_thread_step_back(void) {
+#ifdef SYS_sched_setattr
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } attributes = {.size = sizeof attributes, .runtime = BACKGROUND_TURN_NS};
+    int nice = getpriority(PRIO_PROCESS, 0) + BACKGROUND_NICE; /* of the thread, on Linux */
+    attributes.nice = nice < 19 ? nice : 19;
+    (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
+#endif
 }
 
 static atomic_uint fork_generation;
