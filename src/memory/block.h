@@ -36,11 +36,20 @@ static inline const uint8_t *block_length(const uint8_t *at, size_t *length) {
     return at;
 }
 
-static inline block block_read(const uint8_t *at, bool fixed_keys) {
-    block b = {.type = (pkv_type)(*at & BLOCK_TYPE)};
+/* What comes before key and value: ARENA_BLOCK_MIN bytes at most. Returns its size; sets no
+ * pointer. */
+static inline size_t block_head(const uint8_t *at, bool fixed_keys, block *b) {
+    const uint8_t *start = at;
+    *b = (block){.type = (pkv_type)(*at & BLOCK_TYPE)};
     at++;
-    if (!fixed_keys) at = block_length(at, &b.key_size);
-    at = block_length(at, &b.value_size);
+    if (!fixed_keys) at = block_length(at, &b->key_size);
+    at = block_length(at, &b->value_size);
+    return (size_t)(at - start);
+}
+
+static inline block block_read(const uint8_t *at, bool fixed_keys) {
+    block b;
+    at += block_head(at, fixed_keys, &b);
     b.key = fixed_keys ? NULL : at;
     b.value = at + b.key_size;
     return b;

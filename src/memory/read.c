@@ -46,15 +46,16 @@ static look look_at_block(const reading *r, uint32_t offset) {
     if (!is_unchanged(r)) return LOOK_SPOILT;
 
     bool fixed = r->s->fixed_keys;
-    block b = block_read(copy, fixed);
+    block b;
+    size_t bytes = block_head(copy, fixed, &b) + b.key_size + b.value_size;
     if (!fixed && b.key_size != r->key.size) return LOOK_NOTHING;
-    size_t bytes = (size_t)(b.value - copy) + b.value_size;
     if (bytes > PEEK_BYTES) return LOOK_LONG;
     if (bytes > ARENA_BLOCK_MIN) {
         size_t rest = round_to_granules(bytes - ARENA_BLOCK_MIN);
         words_get(copy + ARENA_BLOCK_MIN, at + ARENA_BLOCK_MIN, rest);
         if (!is_unchanged(r)) return LOOK_SPOILT;
     }
+    b = block_read(copy, fixed);
     if (!fixed && b.key_size > 0 && memcmp(b.key, r->key.data, b.key_size) != 0) {
         return LOOK_NOTHING;
     }

@@ -8,10 +8,10 @@
 
 /* Entries per bucket beyond which a bucket is split. Index bytes per entry, and lines and nodes
  * touched to find one, over a doubling of the table:
- *     variable    10: 7.4, 1.12     12: 6.9, 1.21     14: 6.6, 1.34     16: 6.5, 1.48
+ *     variable    10: 7.4, 1.12     11: 7.1, 1.16     12: 6.9, 1.21     14: 6.6, 1.34
  *     fixed        5: 16.8, 1.33     6: 16.0, 1.50     7: 15.6, 1.69      8: 15.4, 1.89
  * where full lines and nothing else would be 5.3 and 12.8. */
-#define LOAD       12u
+#define LOAD       11u
 #define LOAD_FIXED 7u
 /* Buckets are merged below 3/4 of it. */
 #define MERGE_LOAD(full) ((full) / 4 * 3)

@@ -52,9 +52,9 @@ static bool copy_entry(stretch *st, const slot *entry, walk_step *step) {
     uint8_t head[ARENA_BLOCK_MIN];
     words_get(head, at, sizeof head); /* holds both lengths */
     if (!is_unchanged(st)) return false;
-    block b = block_read(head, s->fixed_keys);
+    block b;
+    size_t to_value = block_head(head, s->fixed_keys, &b) + b.key_size;
     bool fetch = b.value_size > WALK_VALUE_MAX;
-    size_t to_value = (size_t)(b.value - head);
     size_t copied = round_to_granules(to_value + (fetch ? 0 : b.value_size));
     size_t start = st->bytes, in_front = s->fixed_keys ? sizeof entry->key : 0;
     st->bytes += in_front + copied;
