@@ -38,6 +38,7 @@ pkv_status reader_open(reader *in, const os_folder *folder, const file_name *nam
 void reader_close(reader *in) {
     if (in->fd >= 0 && in->name[0]) (void)os_file_close(in->fd);
     free(in->buffer);
+    free(in->sums);
     memset(in, 0, sizeof *in);
     in->fd = -1;
 }
@@ -117,32 +118,73 @@ pkv_status reader_next(reader *in, reader_batch *batch) {
     }
 }
 
-/* The mark of a sound record at `at`, or 0. */
-static uint64_t mark_at(const reader *in, const uint8_t *at, size_t available) {
+/* ---- Examining what lies behind the last record */
+
+/* Sums are kept of every beginning of the buffer whose size is a multiple of this. */
+#define SUM_STEP 16u
+
+static pkv_status sum_up(reader *in) {
+    size_t count = in->end / SUM_STEP + 1;
+    uint32_t *sums = realloc(in->sums, count * sizeof *sums);
+    if (!sums) {
+        return fail(PKV_NO_MEMORY, in->name, in->offset, 0, "no memory to examine %s", in->name);
+    }
+    in->sums = sums;
+    sums[0] = 0;
+    for (size_t i = 1; i < count; i++) {
+        sums[i] = checksum(sums[i - 1], in->buffer + (i - 1) * SUM_STEP, SUM_STEP);
+    }
+    in->examined += in->end;
+    return PKV_OK;
+}
+
+/* The checksum of buffer[0 .. size). */
+static uint32_t sum_of(reader *in, size_t size) {
+    size_t rest = size % SUM_STEP;
+    in->examined += rest;
+    return checksum(in->sums[size / SUM_STEP], in->buffer + size - rest, rest);
+}
+
+/* The size of what begins at buffer[i] and bears the right checksum, as a record with a mark does;
+ * 0 if there is no such thing. */
+static size_t sealed_size(reader *in, size_t i) {
     uint64_t length;
+    size_t available = in->end - i;
+    if (available > MARKED_RECORD_MAX) available = MARKED_RECORD_MAX;
+    const uint8_t *at = in->buffer + i;
     const uint8_t *message = varint_read(at, at + (available < 4 ? available : 4), &length);
     if (!message || length < CHECKSUM_FIELD_SIZE) return 0;
     if (length > available - (size_t)(message - at)) return 0;
-    /* What a record begins and ends with, before its bytes are summed up. */
-    if (message[0] != KEY_TAG) return 0;
-    if (message[length - CHECKSUM_FIELD_SIZE] != CHECKSUM_TAG) return 0;
+    /* What a record begins and ends with. */
+    const uint8_t *field = message + length - CHECKSUM_FIELD_SIZE;
+    if (message[0] != KEY_TAG || field[0] != CHECKSUM_TAG) return 0;
+    size_t size = (size_t)(field - at);
+    uint32_t sum = checksum_over(in->seed ^ sum_of(in, i), size) ^ sum_of(in, i + size);
+    return load_u32(field + 1) == sum ? size + CHECKSUM_FIELD_SIZE : 0;
+}
+
+static uint64_t mark_of(reader *in, size_t i, size_t size) {
     record entry;
-    size_t size;
-    record_result result = record_decode(at, available, in->seed, in->origin, &entry, &size);
+    in->examined += size;
+    record_result result = record_decode(in->buffer + i, size, in->seed, in->origin, &entry, &size);
     return result == RECORD_OK ? entry.flushed : 0;
 }
 
-/* Examines the records that begin in buffer[0 .. count). */
-static void examine(const reader *in, size_t count, reader_rest *rest) {
-    for (size_t i = 0; i < count; i++) {
-        if (in->buffer[i] == 0) continue;
-        rest->end = in->offset + i + 1;
-        if (in->origin == RECORD_FOREIGN) continue;
-        size_t available = in->end - i;
-        if (available > MARKED_RECORD_MAX) available = MARKED_RECORD_MAX;
-        uint64_t mark = mark_at(in, in->buffer + i, available);
+/* Examines what begins in buffer[0 .. count), and returns where that ends. */
+static size_t examine(reader *in, size_t count, reader_rest *rest) {
+    size_t i = 0;
+    while (i < count) {
+        size_t size = in->buffer[i] && in->sums ? sealed_size(in, i) : 0;
+        uint64_t mark = size ? mark_of(in, i, size) : 0;
         if (mark > rest->mark) rest->mark = mark;
+        if (in->buffer[i]) rest->end = in->offset + i + (size ? size : 1);
+        i += size ? size : 1;
     }
+    return i;
+}
+
+static bool is_blank(const uint8_t *bytes, size_t size) {
+    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
 pkv_status reader_examine_rest(reader *in, reader_rest *rest) {
@@ -154,7 +196,11 @@ pkv_status reader_examine_rest(reader *in, reader_rest *rest) {
         size_t count = in->end;
         if (count == 0) return PKV_OK;
         if (unread(in) > 0 && count > MARKED_RECORD_MAX) count -= MARKED_RECORD_MAX;
-        examine(in, count, rest);
+        if (!is_blank(in->buffer, count)) {
+            if (in->origin == RECORD_OURS) status = sum_up(in);
+            if (status) return status;
+            count = examine(in, count, rest);
+        }
         in->begin = count;
         in->offset += count;
     }

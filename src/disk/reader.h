@@ -17,9 +17,11 @@ typedef struct reader {
     uint64_t offset;   /* of the next record */
     uint32_t checksum; /* of all bytes before it */
     uint64_t work;     /* bytes that reader_resync has decoded, mostly in vain */
+    uint64_t examined; /* bytes that reader_examine_rest has summed up or decoded */
 
     uint8_t *buffer;
     size_t capacity, begin, end; /* buffer[begin .. end) holds the file from `offset` on */
+    uint32_t *sums;              /* of the buffer's beginnings, while the rest is examined */
 } reader;
 
 /* PKV_NOT_FOUND, without details, where there is no such file. */
@@ -45,10 +47,13 @@ pkv_status reader_next(reader *in, reader_batch *batch);
 
 /* What lies behind the place where reading ended. */
 typedef struct reader_rest {
-    uint64_t end;  /* behind the last byte that is not zero; the reader's offset if there is none */
+    uint64_t end; /* behind all records and bytes that are not zero; the offset if there are none */
     uint64_t mark; /* highest `flushed` of any sound record found there, 0 if there is none */
 } reader_rest;
 
+/* Looks at every place for a record, but never twice at the same bytes, whatever they are made to
+ * look like: what bears a right checksum is passed over whole, and what does not is known for it in
+ * constant time. */
 pkv_status reader_examine_rest(reader *in, reader_rest *rest);
 
 /* Goes on from where reading ended to the next sound record behind it, byte by byte; *found is
