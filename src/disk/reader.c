@@ -86,8 +86,7 @@ static uint64_t offset_of(const reader *in, size_t i) {
     return in->offset - in->begin + i;
 }
 
-/* Goes to any place of the file. */
-static void move_to(reader *in, uint64_t offset) {
+void reader_go(reader *in, uint64_t offset) {
     uint64_t first = offset_of(in, 0);
     bool buffered = offset >= first && offset - first <= in->end;
     in->begin = buffered ? (size_t)(offset - first) : 0;
@@ -214,7 +213,7 @@ static void examine(reader *in, size_t count, reader_rest *rest) {
         if (in->buffer[i]) rest->end = offset_of(in, i) + size;
         i += size;
     }
-    move_to(in, offset_of(in, i));
+    reader_go(in, offset_of(in, i));
 }
 
 static bool is_blank(const uint8_t *bytes, size_t size) {
@@ -240,7 +239,7 @@ pkv_status reader_examine_rest(reader *in, reader_rest *rest) {
         pkv_status status = fill_to_examine(in, &count);
         if (status || count == 0) return status;
         if (is_blank(in->buffer + in->begin, count)) {
-            move_to(in, in->offset + count);
+            reader_go(in, in->offset + count);
             continue;
         }
         if (in->origin == RECORD_OURS) status = sum_up(in);
@@ -295,7 +294,7 @@ static bool can_go_on_at(reader *in, size_t i, size_t limit) {
 static pkv_status try_at(reader *in, uint64_t offset, bool *found) {
     size_t size = 0, more = in->origin == RECORD_OURS ? 0 : 2 * MARKED_RECORD_MAX;
     record entry;
-    move_to(in, offset);
+    reader_go(in, offset);
     pkv_status status = fill(in, OTHER_FIELDS_MAX + more);
     if (status) return status;
     if (record_decode(in->buffer + in->begin, in->end - in->begin, in->seed, in->origin, &entry,
@@ -367,13 +366,13 @@ static bool search_buffer(reader *in, size_t count, resync *to) {
         if (large) break;
         i += size;
     }
-    move_to(in, offset_of(in, i));
+    reader_go(in, offset_of(in, i));
     return large;
 }
 
 static void give_up(reader *in, resync *to) {
     to->rest->end = in->size;
-    move_to(in, in->size);
+    reader_go(in, in->size);
 }
 
 /* Searches [in->offset, end), which the reader passes. */
@@ -394,7 +393,7 @@ static pkv_status search(reader *in, uint64_t end, resync *to) {
         to->large_tries--;
         status = try_at(in, at, to->found);
         if (status) return status;
-        if (!*to->found) move_to(in, at + 1);
+        if (!*to->found) reader_go(in, at + 1);
     }
     return PKV_OK;
 }
@@ -413,11 +412,11 @@ pkv_status reader_resync(reader *in, reader_rest *rest, bool *found) {
         return PKV_OK;
     }
     if (behind && in->origin == RECORD_OURS) {
-        move_to(in, start + 1);
+        reader_go(in, start + 1);
         status = search(in, behind, &to);
     }
     if (behind && !status && !*found) status = try_at(in, behind, found);
     if (status || *found) return status;
-    if (in->origin == RECORD_FOREIGN || !behind) move_to(in, start + 1);
+    if (in->origin == RECORD_FOREIGN || !behind) reader_go(in, start + 1);
     return search(in, UINT64_MAX, &to);
 }

@@ -46,6 +46,9 @@ typedef struct reader_batch {
  * inside a record. A read error is a failure, never an end. */
 pkv_status reader_next(reader *in, reader_batch *batch);
 
+/* Goes to any place of the file. */
+void reader_go(reader *in, uint64_t offset);
+
 /* What lies behind the place where reading ended. */
 typedef struct reader_rest {
     uint64_t end; /* behind all records and bytes that are not zero; the offset if there are none */
