@@ -45,6 +45,7 @@ build = {
             "src/disk/salvage.c",
             "src/disk/salvage_plan.c",
             "src/disk/snapshot.c",
+            "src/disk/sweep.c",
             "src/disk/wal.c",
             "src/integers.c",
             "src/lua/admin.c",

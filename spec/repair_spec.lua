@@ -158,6 +158,20 @@ describe("pkv repair of a log", function()
          ["key 7"] = "small 7", ["key 9"] = big }, content_of(output))) -- too large to print
    end)
 
+   it("finds what follows a damaged value that is made to look like records at every place", function()
+      local store = assert(pkv.open(path))
+      -- Lengths of large records, each with the tags of a key and of a checksum where they should be.
+      for i = 1, 3 do store["made " .. i] = ("\xf1\xfe\x0f\x0a\x7d"):rep(60000) end
+      store.last = "found"
+      assert(pkv.close(store))
+      local records = disk.records(helper.read(path .. "/" .. LOG))
+      for i = 1, 3 do damage(LOG, records[i].upto - 30) end
+      local code, out, output = repair()
+      assert.equal(LOST, code)
+      assert.same({ { LOG, 0, records[3].upto } }, ranges(out))
+      assert.same({ last = "found" }, content_of(output))
+   end)
+
    it("that is cut short tells what is missing", function()
       logged(10)
       local bytes = helper.read(path .. "/" .. LOG)

@@ -15,14 +15,18 @@ static const char *kind_name(pkv_finding_kind kind) {
         return "skipped";
     case PKV_FINDING_READ:
         return "read";
+    case PKV_FINDING_LEFTOVER:
+        return "leftover";
+    case PKV_FINDING_MORE:
+        return "more";
     }
     return "unknown";
 }
 
-/* KIND FILE OFFSET: SENTENCE, with a dash for an offset that has no meaning. */
+/* KIND FILE OFFSET: SENTENCE, with a dash for what has no meaning. */
 static void print_finding(void *context, const pkv_finding *finding) {
     (void)context;
-    printf("%s %s ", kind_name(finding->kind), finding->file);
+    printf("%s %s ", kind_name(finding->kind), finding->file[0] ? finding->file : "-");
     if (finding->offset == UINT64_MAX) {
         printf("-: %s\n", finding->message);
     } else {

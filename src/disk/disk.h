@@ -5,6 +5,7 @@
  *      ├ publish    the life of a snapshot, step by step
  *      │  └ snapshot   its files
  *      ├ restore    reads everything back
+ *      │  ├ sweep      a damaged file's records
  *      │  └ reader     one file's records
  *      ├ salvage    reads what is left of damaged files
  *      ├ wal        the log
@@ -111,9 +112,12 @@ pkv_status disk_retire_log(disk *d);
 uint64_t disk_log_bytes(disk *d);
 uint64_t disk_snapshot_bytes(disk *d, uint64_t *ordinal);
 
-/* Removes files that the manifest does not list and never will again: leftovers of an interrupted
- * clean-up, and pending files of snapshots that failed. Best effort. Only while nobody else changes
+/* Calls `call` with each file that is not in force and never will be again: leftovers of an
+ * interrupted clean-up, and pending files of snapshots that failed. Only while nobody else changes
  * the manifest, or writes a snapshot. */
+pkv_status disk_each_leftover(disk *d,
+                              void (*call)(disk *d, const file_name *name, const char *text));
+/* Removes them, best effort. */
 void disk_remove_leftovers(disk *d);
 
 /* Admin: see pkv.h. */

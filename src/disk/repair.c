@@ -26,8 +26,6 @@
 #include "../bytes/limits.h"
 #include "../os/error.h"
 
-#define REPAIRED_NAME "repaired"
-
 typedef struct repair {
     disk d;        /* the damaged folder; its manifest, if it could be read */
     fileset files; /* all that are there */
@@ -327,6 +325,7 @@ pkv_status disk_repair(const char *path, const pkv_repair_options *options, pkv_
     if (status) return status;
     status = disk_lock(&r.d);
     if (!status) status = run(&r, path);
+    findings_end(&r.s.to);
     salvage_release(&r.s);
     fileset_release(&r.files);
     manifest_release(&r.made);
