@@ -83,6 +83,14 @@ describe("a file that the manifest does not list", function()
       assert.same(content, content_of(path))
    end)
 
+   it("is none of ours where it is a snapshot that was never written", function()
+      local content = make()
+      helper.write(path .. "/snapshot_9_0-of-1_full.bin", "")
+      is_refused "snapshot_9_0-of-1_full.bin"
+      disk.remove(path, "snapshot_9_0-of-1_full.bin")
+      assert.same(content, content_of(path))
+   end)
+
    it("and that another program writes while the store is open, stays", function()
       local store = assert(pkv.open(path))
       local foreign = "snapshot_9_0-of-1_diff.bin"

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -55,6 +56,8 @@ typedef enum call_kind {
 
 static atomic_int kind_that_fails = -1, calls_left, failures;
 static atomic_bool for_ever;
+/* Reservations of more address space fail. */
+static atomic_size_t longest_map __attribute__((unused)) = SIZE_MAX;
 
 static bool fails(call_kind kind, int error) {
     if (atomic_load(&kind_that_fails) != (int)kind) return false;
@@ -139,6 +142,11 @@ int madvise(void *base, size_t size, int advice) {
 }
 
 void *mmap(void *base, size_t size, int protection, int flags, int fd, off_t offset) {
+    bool reserves = protection == PROT_NONE && base == NULL;
+    if (reserves && size > atomic_load(&longest_map)) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
     if (fails(MAP, ENOMEM)) return MAP_FAILED;
     return (void *)syscall(SYS_mmap, base, size, protection, flags, fd, offset);
 }
@@ -200,7 +208,7 @@ DIR *fdopendir(int fd) {
 }
 
 struct dirent *readdir(DIR *listing) {
-    typedef struct dirent *read_next(DIR *listing);
+    typedef struct dirent *read_next(DIR * listing);
     if (fails(LIST, EIO)) return NULL;
     NEXT("readdir", read_next);
     return next.function(listing);

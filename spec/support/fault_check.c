@@ -95,6 +95,22 @@ static void flush_fails(void) {
     remove_store();
 }
 
+/* A close that cannot take back what a failed snapshot has listed: the manifest stays true. */
+static void close_fails(void) {
+    pkv *store = open_store(PKV_SYNC_OS);
+    set_all(store, 1);
+    fail_from(ALLOCATE, 1, true);
+    check(pkv_snapshot(store) == PKV_NO_SPACE, "no room for the next log, which is listed", 0);
+    fail_from(RENAME, 1, true);
+    check(pkv_close(store) == PKV_IO, "nor can it be taken off the list", 0);
+    heal();
+    store = open_store(PKV_SYNC_OS);
+    check_all(store, 1, "a reopen finds everything", 0);
+    check(pkv_snapshot(store) == PKV_OK, "a snapshot", 0);
+    check(pkv_close(store) == PKV_OK, "close", 0);
+    remove_store();
+}
+
 /* The call-th call of a kind fails while a snapshot is written: once, or from then on. */
 static void snapshot_fails(call_kind kind, int call, bool ever, int *last) {
     int id = (int)kind * 1000 + call * 10 + ever;
@@ -192,6 +208,7 @@ int main(void) {
     if (!mkdtemp(folder)) return 1;
     (void)snprintf(path, sizeof path, "%s/store", folder);
     flush_fails();
+    close_fails();
     for (wal_io = PKV_WAL_IO_DEFAULT; wal_io <= PKV_WAL_IO_PWRITE; wal_io++) {
         for (call_kind kind = FLUSH; kind < KINDS_HERE; kind++) all_fail(kind);
     }

@@ -186,7 +186,8 @@ static void run_scene(const scene *s) {
     s->leave();
     for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
         for (call_kind kind = FLUSH; kind < KINDS_HERE; kind++) {
-            for (int call = 1; run_once(s, &actions[i], kind, call); call++) {}
+            for (int call = 1; run_once(s, &actions[i], kind, call); call++) {
+            }
         }
     }
     run("rm -rf store original");
