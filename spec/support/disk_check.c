@@ -79,7 +79,7 @@ static void check_full_disk(void) {
     uint64_t size;
     wal *log = open_log(1, PKV_SYNC_BUFFERED, PKV_WAL_IO_PWRITE);
     check(append(log, 0, 100) == PKV_OK, "append");
-    fail_from(WRITE, 1, true);
+    fail_from(WRITE, 1, EVER);
     check(wal_sync(log) == PKV_NO_SPACE, "a flush is told of the full disk");
     check(!wal_broken(log), "that breaks nothing");
     uint32_t count = 1;
@@ -90,7 +90,7 @@ static void check_full_disk(void) {
     check(append(log, count++, 10000) == PKV_OK, "an append once there is room");
     check(wal_sync(log) == PKV_OK && count_records(1, 0, 1) == count, "all is in the file, once");
     check(append(log, count, 100) == PKV_OK, "append");
-    fail_from(WRITE, 1, true);
+    fail_from(WRITE, 1, EVER);
     check(wal_close(log, &size) == PKV_NO_SPACE, "a close is told of the full disk");
     heal();
     check(count_records(1, 0, 1) == count, "and has cut nothing off");
@@ -104,7 +104,7 @@ static void check_retired(void) {
     check(append(log, 0, 100) == PKV_OK, "append");
     check(wal_create_files(&folder, 2, 1) == PKV_OK && wal_prepare(log, 2) == PKV_OK, "prepare");
     check(wal_rotate(log) == PKV_OK && append(log, 0, 100) == PKV_OK, "rotate");
-    fail_from(WRITE, 2, false); /* first comes the new file's buffer */
+    fail_from(WRITE, 2, 1); /* first comes the new file's buffer */
     check(wal_sync(log) == PKV_NO_SPACE, "the retired file cannot be written");
     heal();
     check(wal_broken(log) != NULL, "that breaks the log");
@@ -141,19 +141,27 @@ static void check_names(void) {
     check(os_file_open(&folder, "snapshot_1_1-of-2_diff.bin", OS_READ, &fd) == 0, "is there still");
     (void)os_file_close(fd);
     wal_remove_files(&folder, 1, 2);
-    fail_from(CLOSE, 1, false);
+    fail_from(CLOSE, 1, 1);
     check(wal_create_files(&folder, 1, 2) == PKV_IO, "a file that cannot be closed");
     heal();
     check(fileset_scan(&folder, &files) == PKV_OK && files.count == 0, "nothing is left");
     fileset_release(&files);
 }
 
+/* Lets reservations of more address space than that fail. */
+static void fail_reserving(uint64_t longest) {
+    int tries = 0;
+    for (uint64_t size = WAL_MAP_BYTES; size > longest; size /= 2) tries++;
+    fail_from(MAP, 1, tries);
+}
+
 /* Where the address space ends, or there is none, the log goes on without a mapping. */
-static void check_short_of_addresses(size_t longest, uint64_t mapped) {
+static void check_short_of_addresses(uint64_t longest, uint64_t mapped) {
     enum { RECORDS = 20 };
     uint64_t size;
-    atomic_store(&longest_map, longest);
+    fail_reserving(longest);
     wal *log = open_log(1, PKV_SYNC_OS, PKV_WAL_IO_MMAP);
+    heal();
     check(wal_is_mapped(log) == (mapped > 0), "is it mapped?");
     uint32_t key = 0;
     for (; key < RECORDS; key++) {
@@ -163,7 +171,6 @@ static void check_short_of_addresses(size_t longest, uint64_t mapped) {
     check(!wal_is_mapped(log), "and not beyond");
     check(wal_sync(log) == PKV_OK && count_records(1, 0, 1) == RECORDS, "all is in the file");
     check(wal_close(log, &size) == PKV_OK && count_records(1, 0, 1) == RECORDS, "and stays");
-    atomic_store(&longest_map, SIZE_MAX);
     wal_remove_files(&folder, 1, 1);
 }
 
@@ -178,11 +185,12 @@ static void check_room(void) {
     log_file *file = NULL;
     bool broken = false;
     check(wal_create_files(&folder, 1, 1) == PKV_OK, "create");
-    atomic_store(&longest_map, WAL_SEGMENT_MAX);
+    fail_reserving(WAL_SEGMENT_MAX);
     check(log_file_open(&folder, &name, SALT, 0, true, &file) == PKV_OK, "open");
+    heal();
     check(log_file_make_room(file, 100000) == PKV_OK && size_of(file) >= 100000, "room");
     uint64_t size = size_of(file);
-    fail_from(ALLOCATE, 1, true);
+    fail_from(ALLOCATE, 1, EVER);
     check(log_file_make_room(file, 5000) == PKV_OK, "room that is there needs none to be made");
     check(log_file_make_room(file, size + 1) == PKV_NO_SPACE, "but more does");
     heal();
@@ -198,7 +206,6 @@ static void check_room(void) {
     log_file_forget(file, WAL_SEGMENT_MAX + WAL_SEGMENT_MAX / 2);
     check(file->forgotten == WAL_SEGMENT_MAX / 2, "nor is there one beyond the mapping");
     log_file_close(file);
-    atomic_store(&longest_map, SIZE_MAX);
     wal_remove_files(&folder, 1, 1);
 }
 
@@ -237,7 +244,7 @@ static void check_pending(void) {
     check(os_unlink(&folder, "snapshot_1_1-of-2_pending.bin") == 0, "unlink");
     check(snapshot_check(&folder, &group, SALT, 1) == PKV_IO && says("has gone"), "but for a file");
     size = FILE_BUFFER_BYTES / 3;
-    fail_from(WRITE, 1, false);
+    fail_from(WRITE, 1, 1);
     check(snapshot_write(&folder, &group, SALT, 1, &source) == PKV_NO_SPACE, "no room");
     heal();
     snapshot_remove_pending(&folder, &group);

@@ -20,7 +20,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/* The call that fails: the fail_at-th from now on, of one kind, once or for ever. */
+/* The calls that fail: of one kind, from some call on. */
 typedef enum call_kind {
     FLUSH,
     FLUSH_FOLDER,
@@ -54,23 +54,23 @@ typedef enum call_kind {
 #define KINDS_HERE KINDS
 #endif
 
-static atomic_int kind_that_fails = -1, calls_left, failures;
-static atomic_bool for_ever;
-/* Reservations of more address space fail. */
-static atomic_size_t longest_map __attribute__((unused)) = SIZE_MAX;
+#define EVER 1000000000
+
+static atomic_int kind_that_fails = -1, calls_left, fail_count, failures;
 
 static bool fails(call_kind kind, int error) {
     if (atomic_load(&kind_that_fails) != (int)kind) return false;
     int left = atomic_fetch_sub(&calls_left, 1);
-    if (left > 1 || (left < 1 && !atomic_load(&for_ever))) return false;
+    if (left > 1 || left <= 1 - atomic_load(&fail_count)) return false;
     atomic_fetch_add(&failures, 1);
     errno = error;
     return true;
 }
 
-static void fail_from(call_kind kind, int call, bool ever) {
+/* The call-th call of the kind fails, and so many in all. */
+static void fail_from(call_kind kind, int call, int count) {
     atomic_store(&calls_left, call);
-    atomic_store(&for_ever, ever);
+    atomic_store(&fail_count, count);
     atomic_store(&failures, 0);
     atomic_store(&kind_that_fails, (int)kind);
 }
@@ -142,11 +142,6 @@ int madvise(void *base, size_t size, int advice) {
 }
 
 void *mmap(void *base, size_t size, int protection, int flags, int fd, off_t offset) {
-    bool reserves = protection == PROT_NONE && base == NULL;
-    if (reserves && size > atomic_load(&longest_map)) {
-        errno = ENOMEM;
-        return MAP_FAILED;
-    }
     if (fails(MAP, ENOMEM)) return MAP_FAILED;
     return (void *)syscall(SYS_mmap, base, size, protection, flags, fd, offset);
 }
