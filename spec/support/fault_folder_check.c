@@ -121,6 +121,28 @@ static pkv_status open_it(void) {
     return store ? pkv_close(store) : pkv_error_detail()->status;
 }
 
+static pkv_status step_through(pkv_cursor *cursor) {
+    pkv_entry entry;
+    pkv_status status;
+    do {
+        status = pkv_cursor_next(cursor, &entry);
+    } while (!status);
+    pkv_cursor_close(cursor);
+    return status == PKV_NOT_FOUND ? PKV_OK : status;
+}
+
+/* Iterates, and drains, which closes whatever happens. */
+static pkv_status use_it(void) {
+    pkv *store = open_store(path, PKV_NO);
+    pkv_cursor *cursor = NULL;
+    if (!store) return pkv_error_detail()->status;
+    pkv_status status = pkv_cursor_open(store, &cursor);
+    if (!status) status = step_through(cursor);
+    pkv_status drained = pkv_drain(store, &cursor);
+    if (!drained) drained = step_through(cursor);
+    return status ? status : drained;
+}
+
 static pkv_status check_it(void) {
     pkv_check_report report;
     return pkv_check(path, NULL, NULL, &report);
@@ -152,6 +174,7 @@ typedef struct action {
 } action;
 
 static const action actions[] = {{"open", open_it},
+                                 {"use", use_it},
                                  {"check", check_it},
                                  {"prune", prune_it},
                                  {"delete pending", delete_pending_of_it}};
@@ -173,6 +196,8 @@ static bool run_once(const scene *s, const action *a, call_kind kind, int call) 
     heal();
     check(met || !status, what, "it fails though no call does", kind, call);
     check(status || !met || !must_be_told(a, kind), what, "a failing call is not told", kind, call);
+    uint64_t removed;
+    check(pkv_prune_backups(path, KEYS, &removed) == PKV_OK, what, "it stays open", kind, call);
     pkv *store = open_store(path, PKV_NO);
     check(store != NULL, what, "it does not open any more", kind, call);
     if (!store) return met;
