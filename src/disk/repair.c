@@ -105,12 +105,12 @@ static pkv_status write_store(repair *r, const os_folder *to) {
     snapshot_source source = {walk, r};
     status = snapshot_write(to, group, r->made.salt, 1, &source);
     if (!status) status = snapshot_check(to, group, r->made.salt, 1);
-    if (status) {
-        snapshot_remove_pending(to, group);
-        return status;
-    }
     group->shards[0] = (shard_facts){.size = group->shards[0].size}; /* a log's facts */
-    return manifest_write(to, &r->made);
+    if (!status) status = manifest_write(to, &r->made);
+    if (!status) return PKV_OK;
+    pkv_error error = *pkv_error_detail();
+    snapshot_remove_pending(to, group);
+    return fail_with(&error);
 }
 
 static pkv_status move(const os_folder *folder, const char *from, const char *to) {
