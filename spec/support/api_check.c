@@ -254,6 +254,31 @@ static void check_soundness(const char *path, const char *output) {
     check(pkv_repair(path, &options, NULL, NULL, &repaired) == PKV_USAGE, "not over another one");
     options.in_place = 1;
     check(pkv_repair(path, &options, NULL, NULL, &repaired) == PKV_USAGE, "not to two places");
+    char beside[80];
+    (void)snprintf(beside, sizeof beside, "%s.repaired", path);
+    check(pkv_repair(path, NULL, NULL, NULL, &repaired) == PKV_OK, "by default, beside the store");
+    check(strcmp(repaired.output, beside) == 0, "in a folder of that name");
+}
+
+/* `more` times "/." behind the folder's path lead to the same folder. */
+static void check_long_paths(const char *path) {
+    static char longer[8192];
+    pkv_repair_report repaired = {0};
+    pkv_repair_options options = {.output = longer};
+    check(pkv_repair(path, &options, NULL, NULL, &repaired) == PKV_IO, "a folder without a name");
+    memset(longer, 'x', 5000);
+    check(pkv_repair(path, &options, NULL, NULL, &repaired) == PKV_USAGE, "too long a path");
+    size_t size =
+        (size_t)snprintf(longer, sizeof longer, "%s%s", path, strlen(path) % 2 ? "/" : "");
+    while (size < 4094) size += (size_t)snprintf(longer + size, 3, "/.");
+    pkv_check_report found;
+    check(pkv_check(longer, NULL, NULL, &found) == PKV_OK, "the longest path that there is");
+    check(pkv_repair(longer, NULL, NULL, NULL, &repaired) == PKV_USAGE, "but not with more behind");
+    options = (pkv_repair_options){.in_place = 1};
+    check(pkv_repair(longer, &options, NULL, NULL, &repaired) == PKV_USAGE, "nor within");
+    longer[4086] = '\0';
+    check(pkv_repair(longer, &options, NULL, NULL, &repaired) == PKV_USAGE, "nor with much more");
+    check(pkv_check(path, NULL, NULL, &found) == PKV_OK && found.records == 1, "it is as it was");
 }
 
 int main(void) {
@@ -274,6 +299,7 @@ int main(void) {
     char repaired[64];
     (void)snprintf(repaired, sizeof repaired, "%s/repaired", folder);
     check_soundness(other, repaired);
+    check_long_paths(other);
     (void)snprintf(command, sizeof command, "rm -rf %s", folder);
     if (system(command) != 0) printf("cannot remove %s\n", folder);
     printf("%d passed, %d failed\n", passed, failed);

@@ -28,6 +28,7 @@ typedef enum call_kind {
     RENAME,
     /* What sanitizers have their own of. */
     OPEN,
+    OPEN_FOR_LACK_OF_MEMORY,
     READ,
     WRITE,
     TRUNCATE,
@@ -104,7 +105,8 @@ int renameat(int from_fd, const char *from, int to_fd, const char *to) {
     } next = {dlsym(RTLD_NEXT, name)}
 
 int openat(int fd, const char *name, int flags, ...) {
-    return fails(OPEN, EMFILE) ? -1 : (int)syscall(SYS_openat, fd, name, flags, 0600);
+    if (fails(OPEN, EMFILE) || fails(OPEN_FOR_LACK_OF_MEMORY, ENOMEM)) return -1;
+    return (int)syscall(SYS_openat, fd, name, flags, 0600);
 }
 
 ssize_t pread(int fd, void *buffer, size_t size, off_t offset) {

@@ -8,7 +8,7 @@
 #include <string.h>
 #include "../../src/pkv.h"
 
-#define KEYS 100
+#define KEYS 40
 
 static int passed, failed;
 static char folder[64], path[80];
@@ -65,13 +65,17 @@ static void remove_folder(const char *name) {
 
 /* ---- Contents */
 
+static uint32_t log_shards;
+static uint64_t snapshot_bytes; /* of each of its files */
+
 static pkv *open_store(const char *where, pkv_choice create) {
     pkv *store = NULL;
     pkv_config config = {.create = create,
                          .keys = PKV_KEYS_FIXED,
                          .key_type = PKV_I64,
-                         .wal_shards = 1,
+                         .wal_shards = log_shards,
                          .snapshot_threads = 1,
+                         .snapshot_shard_bytes = snapshot_bytes,
                          .keep_backups = 3,
                          .snapshot_interval = PKV_SNAPSHOT_NEVER};
     return pkv_open(where, &config, &store) ? NULL : store;
@@ -105,23 +109,28 @@ static int count_of(pkv *store, int value) {
 
 /* ---- What is found: each makes `original`, in which all keys but `odd` have the value 3 */
 
-/* A snapshot, backups, a log that was not closed, what is left of a snapshot, and of a rotation. */
+/* A snapshot, backups, a log that was not closed, what is left of a snapshot, and of a rotation;
+ * several files of each kind. */
 static void leave_dead_process(void) {
+    log_shards = 2;
+    snapshot_bytes = 600;
     pkv *store = open_store("store", PKV_CHOICE_DEFAULT);
     must(store != NULL, "open");
-    for (int value = 1; value <= 3; value++) {
+    for (int value = 0; value <= 3; value++) {
         set_all(store, value);
         if (value < 3) must(pkv_snapshot(store) == PKV_OK, "snapshot");
     }
     run("cp -r store original");
-    run("head -c 700000 /dev/zero >> original/snapshot_5_0-of-1_diff.bin"); /* room for more */
+    run("head -c 700000 /dev/zero >> original/snapshot_7_0-of-2_diff.bin"); /* room for more */
     run("echo rubbish > original/snapshot_8_0-of-1_pending.bin");
     run("head -c 5000 /dev/zero > original/snapshot_9_0-of-1_diff.bin");
     must(pkv_close(store) == PKV_OK, "close");
 }
 
-/* Of two logs, the first has lost its last record: key 99 is odd. */
+/* Of two logs, the first has lost its last record: the last key is odd. */
 static void leave_hole(void) {
+    log_shards = 1;
+    snapshot_bytes = 0;
     pkv *store = open_store("store", PKV_CHOICE_DEFAULT);
     must(store != NULL, "open");
     set_all(store, 1);
@@ -205,6 +214,7 @@ static pkv_status repair(const pkv_repair_options *options) {
 
 static pkv_status repair_it(void) {
     pkv_repair_options options = repair_options();
+    options.with_backups = 1;
     return repair(&options);
 }
 
@@ -313,6 +323,7 @@ static bool run_once(const scene *s, const action *a, call_kind kind, int call) 
 /* A close that cannot take back what a failed snapshot has listed: the manifest stays true. */
 static void close_fails(void) {
     static const char when[] = "close";
+    log_shards = 2;
     pkv *store = open_store(path, PKV_CHOICE_DEFAULT);
     must(store != NULL, "open");
     set_all(store, 1);

@@ -51,8 +51,8 @@ static pkv_status decide_keys(repair *r) {
     }
     r->s.keys = m->keys ? (pkv_keys)m->keys : o->keys;
     if (r->s.keys != PKV_KEYS_FIXED) return PKV_OK;
-    r->s.key_type = m->keys ? (pkv_integer)m->key_type : o->key_type;
-    if (!r->s.key_type) r->s.key_type = o->key_type ? o->key_type : PKV_U64;
+    r->s.key_type = m->key_type ? (pkv_integer)m->key_type : o->key_type;
+    if (!r->s.key_type) r->s.key_type = PKV_U64;
     return PKV_OK;
 }
 
@@ -300,12 +300,9 @@ static pkv_status run(repair *r, const char *path) {
     pkv_repair_report *report = r->s.report;
     pkv_status status = plan(r);
     if (status) return status;
-    if (r->options->in_place) {
-        status = join(path, "", report->output);
-        return status ? status : repair_in_place(r, path);
-    }
-    status = join(path, "", report->originals);
-    if (status) return status;
+    /* It is open, so it cannot be too long. */
+    (void)join(path, "", r->options->in_place ? report->output : report->originals);
+    if (r->options->in_place) return repair_in_place(r, path);
     status = r->options->output ? join(r->options->output, "", report->output)
                                 : join(path, ".repaired", report->output);
     return status ? status : repair_beside(r, report->output);
