@@ -225,6 +225,13 @@ static void check_undecided(const char *path, const char *strings) {
         check(pkv_close(store) == PKV_OK && pkv_close(again) == PKV_OK, "close");
     }
     check(pkv_open(path, &typed, &store) == PKV_KEY_MODE, "so they are no i64");
+    char manifest[80];
+    pkv_repair_report repaired;
+    pkv_repair_options options = {.keys = PKV_KEYS_FIXED, .in_place = 1};
+    (void)snprintf(manifest, sizeof manifest, "%s/manifest", path);
+    check(remove(manifest) == 0, "without a manifest");
+    check(pkv_repair(path, &options, NULL, NULL, &repaired) == PKV_OK, "a repair");
+    check(pkv_open(path, &typed, &store) == PKV_KEY_MODE, "takes them for u64, too");
     check(pkv_open(strings, &config, &store) == PKV_KEY_MODE, "strings are no fixed keys");
     check(strstr(pkv_error_detail()->message, "not fixed-length keys") != NULL, "names them");
 }

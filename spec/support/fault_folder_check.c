@@ -145,6 +145,8 @@ static void leave_hole(void) {
 
 /* No manifest: the files are taken for the crate's. */
 static void leave_foreign(void) {
+    log_shards = 2;
+    snapshot_bytes = 600;
     pkv *store = open_store("store", PKV_CHOICE_DEFAULT);
     must(store != NULL, "open");
     set_all(store, 1);
