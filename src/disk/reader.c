@@ -153,7 +153,7 @@ pkv_status reader_examine_rest(reader *in, reader_rest *rest) {
         if (status) return status;
         size_t count = in->end;
         if (count == 0) return PKV_OK;
-        if (unread(in) > 0 && count > MARKED_RECORD_MAX) count -= MARKED_RECORD_MAX;
+        if (unread(in) > 0) count -= MARKED_RECORD_MAX;
         examine(in, count, rest);
         in->begin = count;
         in->offset += count;
@@ -299,14 +299,14 @@ static pkv_status search(reader *in, uint64_t end, resync *to) {
         if (status) return status;
         size_t count = in->end;
         if (count == 0) break;
-        if (unread(in) > 0 && count > MARKED_RECORD_MAX) count -= MARKED_RECORD_MAX;
+        if (unread(in) > 0) count -= MARKED_RECORD_MAX;
         if (count > end - in->offset) count = (size_t)(end - in->offset);
         bool large = search_buffer(in, count, to);
         if (has_worked_enough(in) && !*to->found) {
             to->rest->end = in->size;
             move_to(in, in->size);
         }
-        if (!large || in->offset == in->size) continue;
+        if (!large) continue;
         uint64_t at = in->offset;
         to->large_tries--;
         status = try_at(in, at, to->found);
