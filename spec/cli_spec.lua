@@ -1,5 +1,7 @@
 -- The pkv command: what it prints, what it exits with, and that it never loses or mangles a byte.
 local helper = require "spec.support.helper"
+local internals = require "pkv_internals"
+local set_typed = require "pkv_internals.lua".set_typed
 local pkv_module = require "pkv"
 local read, write = helper.read, helper.write
 
@@ -128,6 +130,8 @@ describe("the pkv command", function()
          assert.are.equal(string.pack("<i8", -42), ok("get", "--raw", store, "integer"))
          assert.are.equal(string.pack("<d", 0.1), ok("get", "--raw", store, "float"))
          assert.are.equal("\1", ok("get", "--raw", store, "boolean"))
+         ok("set", "--type", "boolean", store, "boolean", "false")
+         assert.are.equal("\0", ok("get", "--raw", store, "boolean"))
       end)
 
       it("are told from strings that look like them by list --types", function()
@@ -146,6 +150,9 @@ describe("the pkv command", function()
          end
          assert.are.equal(WRONG_USE, (pkv("set", "--type", "boolean", store, "n", "yes")))
          assert.are.equal(WRONG_USE, (pkv("set", "--type", "table", store, "n", "{}")))
+         for _, wrong in ipairs { "", "1.5x", "x" } do
+            assert.are.equal(WRONG_USE, (pkv("set", "--type", "float", store, "n", wrong)))
+         end
          assert.are.equal("-9223372036854775808\n", ok("get", store, "n"))
       end)
 
@@ -155,6 +162,76 @@ describe("the pkv command", function()
          assert.are.equal("17\n", ok("get", store, "n"))
          write(folder .. "/value", "17\0\n")
          assert.are.equal(WRONG_USE, (pkv_with(folder .. "/value", "set", "--type", "integer", store, "n", "-")))
+      end)
+   end)
+
+   describe("values that other programs wrote", function()
+      local INTEGER, FLOAT, BOOLEAN, TABLE = 1, 2, 3, 4
+
+      local function escaped(bytes)
+         return (bytes:gsub("[^ -~]", function(byte) return ("\\x%02x"):format(byte:byte()) end))
+      end
+
+      --- Each case is { bytes, type, what get and list show }.
+      local function are_shown(cases)
+         local entries, lines = {}, {}
+         for i, case in ipairs(cases) do
+            entries[i] = { ("%04d"):format(i), case[1], case[2] }
+            lines[i] = ("%04d\t%s"):format(i, case[3])
+         end
+         set_typed(store, entries)
+         assert.are.same(lines, lines_of(ok("list", store)))
+         assert.are.equal(cases[1][3] .. "\n", ok("get", store, "0001"))
+      end
+
+      it("are tables in every form of MessagePack, and bytes where they are cut short", function()
+         local cases = {}
+         for bytes, text in pairs {
+            ["\x94\x01\xff\xcc\xc8\xd0\x9c"] = "[1, -1, 200, -100]",
+            ["\x93\xcd\1\0\xce\1\0\0\0\xcf\xff\0\0\0\0\0\0\0"] = "[256, 16777216, 18374686479671623680]",
+            ["\x93\xd1\xff\0\xd2\xff\0\0\0\xd3\xff\0\0\0\0\0\0\0"] = "[-256, -16777216, -72057594037927936]",
+            ["\x92\xca\x3f\xc0\0\0\xcb\xbf\xf8\0\0\0\0\0\0"] = "[1.5, -1.5]",
+            ["\x93\xc0\xc2\xc3"] = "[null, false, true]",
+            ["\x94\xa1a\xd9\x01b\xda\0\x01c\xdb\0\0\0\x01d"] = '["a", "b", "c", "d"]',
+            ["\x93\xc4\x01a\xc5\0\x01b\xc6\0\0\0\x01c"] = '["a", "b", "c"]',
+            ["\xdc\0\x01\xdd\0\0\0\x01\x07"] = "[[7]]",
+            ["\x82\x01\xde\0\x01\xa1a\xdf\0\0\0\x01\xc3\x02\x03\x04"] = '{1: {"a": {true: 2}}, 3: 4}',
+         } do
+            cases[#cases + 1] = { bytes, TABLE, text }
+            for size = 0, #bytes - 1 do
+               cases[#cases + 1] = { bytes:sub(1, size), TABLE, escaped(bytes:sub(1, size)) }
+            end
+         end
+         are_shown(cases)
+      end)
+
+      it("are shown as bytes where they are no such value", function()
+         local cases = { { ("\x91"):rep(511) .. "\x90", TABLE, ("["):rep(512) .. ("]"):rep(512) } }
+         for _, bytes in ipairs { "\x90\x90", "\x91\xc1", "\x91\xd4\1\1", ("\x91"):rep(512) .. "\x90" } do
+            cases[#cases + 1] = { bytes, TABLE, escaped(bytes) }
+         end
+         for _, kind in ipairs { INTEGER, FLOAT, BOOLEAN } do
+            for _, bytes in ipairs { "", "1234567", "123456789" } do cases[#cases + 1] = { bytes, kind, bytes } end
+         end
+         are_shown(cases)
+      end)
+
+      it("are integers only where they have the width of the store's", function()
+         set_typed(store, { { "two", "\1\2", 0 }, { "three", "\1\2\3", 0 } })
+         local manifest = internals.manifest_read(store)
+         manifest.values = 16 + 5 -- u16
+         assert(internals.manifest_write(store, manifest))
+         assert.are.same({ "three\t\\x01\\x02\\x03", "two\t513" }, lines_of(ok("list", store)))
+      end)
+
+      it("are floats of as many digits as tell them apart", function()
+         local cases = { { "\0", BOOLEAN, "false" } }
+         for text, number in pairs { ["0.30000000000000004"] = 0.1 + 0.2, inf = 1 / 0, ["1.0"] = 1,
+                                     ["1e+300"] = 1e300 } do
+            cases[#cases + 1] = { string.pack("<d", number), FLOAT, text }
+         end
+         cases[#cases + 1] = { string.pack("<i8", 0x7ff8 << 48), FLOAT, "nan" }
+         are_shown(cases)
       end)
    end)
 
@@ -182,6 +259,9 @@ describe("the pkv command", function()
          local code, _, err = pkv("set", store, "c", "65536")
          assert.are.equal(WRONG_USE, code)
          assert.is_truthy(err:find("u16", 1, true), err)
+         code, _, err = pkv("set", store, "c", "many")
+         assert.are.equal(WRONG_USE, code)
+         assert.is_truthy(err:find("'many'", 1, true), err)
       end)
 
       it("is locked while the other process has it open", function()
@@ -203,6 +283,7 @@ describe("the pkv command", function()
          assert.are.equal(WRONG_USE, code)
          assert.is_truthy(err:find "127", err)
          assert.are.equal(WRONG_USE, (pkv("get", store, "alice")))
+         assert.are.equal(WRONG_USE, (pkv("unset", store, "alice")))
          for _, mode in ipairs { "string", "u64", "i16" } do
             assert.are.equal(WRONG_USE, (pkv("list", "--keys", mode, store)))
          end
@@ -230,13 +311,16 @@ describe("the pkv command", function()
          write(folder .. "/value", ALL_BYTES)
          pkv_with(folder .. "/value", "set", store, "key", "-")
          assert.are.equal("6b6579 " .. hex(ALL_BYTES) .. "\n", ok("list", "--hex", store))
+         assert.are.equal("6b6579\n", ok("list", "--hex", "--names", store))
       end)
 
       it("says so when the output cannot be written", function()
-         ok("set", store, "a", "b")
-         local _, _, code = os.execute(("%s list %s > /dev/full 2> %s/err"):format(command, store, folder))
-         assert.are.equal(FAILED, code)
-         assert.is_truthy(read(folder .. "/err"):find "output")
+         for i = 1, 3 do -- by then it is more than what waits in a buffer
+            ok("set", store, "a" .. i, ("b"):rep(i == 3 and 100000 or 1))
+            local _, _, code = os.execute(("%s list %s > /dev/full 2> %s/err"):format(command, store, folder))
+            assert.are.equal(FAILED, code)
+            assert.is_truthy(read(folder .. "/err"):find "output")
+         end
       end)
    end)
 
@@ -270,6 +354,9 @@ describe("the pkv command", function()
          assert.are.equal(("%d\n"):format(before - 1), ok("prune-backups", store, "0"))
          assert.are.equal(1, files "_full%.bin")
          assert.are.equal("0\n", ok("prune-backups", store, "0"))
+         assert.are.equal("0\n", ok("prune-backups", store, "4294967295"))
+         assert.are.equal(WRONG_USE, (pkv("prune-backups", store, "4294967296")))
+         assert.are.equal(NOT_FOUND, (pkv("prune-backups", store .. "-not", "0")))
          assert.are.equal("3", ok("get", store, "key"))
       end)
 
@@ -322,6 +409,37 @@ describe("the pkv command", function()
          assert.is_truthy(err:find(folder .. "/file", 1, true), err)
       end)
 
+      it("of a snapshot that cannot be written leave the store as it was", function()
+         ok("set", store, "key", "value")
+         assert.is_true(os.execute("mkdir " .. store .. "/snapshot_2_0-of-1_pending.bin"))
+         local code, _, err = pkv("snapshot", store)
+         assert.are.equal(FAILED, code)
+         assert.is_truthy(err:find("snapshot_2_0-of-1_pending.bin", 1, true), err)
+         assert.are.equal("value", ok("get", store, "key"))
+      end)
+
+      it("of a file that cannot be read are told by check", function()
+         ok("set", store, "key", "value")
+         local log = store .. "/snapshot_1_0-of-1_diff.bin"
+         assert.is_true(os.execute(("rm %s && mkdir %s"):format(log, log)))
+         local code, out = pkv("check", store)
+         assert.are.equal(FAILED, code)
+         assert.matches("^unreadable snapshot_1_0%-of%-1_diff.bin %-: ", out)
+      end)
+
+      it("of a value that cannot be read, or has no room, change nothing", function()
+         ok("set", store, "key", "value")
+         local code, _, err = pkv_with(folder, "set", store, "key", "-")
+         assert.are.equal(FAILED, code)
+         assert.is_truthy(err:find("stdin", 1, true), err)
+         write(folder .. "/value", ("x"):rep(1000000))
+         local limited = ("trap '' XFSZ; ulimit -f 1000; %s set %s key - < %s/value 2> %s/err")
+         local _, _, failed = os.execute(limited:format(command, store, folder, folder))
+         assert.are.equal(FAILED, failed)
+         assert.is_truthy(read(folder .. "/err"):find("File too large", 1, true))
+         assert.are.equal("value", ok("get", store, "key"))
+      end)
+
       it("of usage are exit code 2 and point to the help", function()
          for _, words in ipairs {
             {}, { "frobnicate" }, { "get" }, { "get", store }, { "get", store, "a", "b" }, { "set", store, "a" },
@@ -352,6 +470,8 @@ describe("the pkv command", function()
             assert.is_truthy(help:find(("\n  %d  "):format(code)), help)
          end
          assert.are.equal("pkv " .. require("pkv").version .. "\n", ok "--version")
+         assert.are.equal(help, ok "-h")
+         assert.are.equal(ok "--version", ok "-V")
       end)
    end)
 

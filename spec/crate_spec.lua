@@ -1,8 +1,10 @@
 --- Folders of the Rust crate persistent-kv 1.0.2, as spec/fixtures/crate holds them: nine types of
 -- keys, each as a log alone and as a snapshot with a log, and a .dump of what is in them.
 local pkv = require "pkv"
+local internals = require "pkv_internals"
 local helper = require "spec.support.helper"
 local disk = require "spec.support.disk"
+local command = require "spec.support.command"
 
 local build = os.getenv "PKV_BUILD" or "build"
 local fixtures = "spec/fixtures/crate/"
@@ -155,6 +157,24 @@ describe("opened with the wrong keys, a folder of the crate", function()
       is_refused(path, "value_type", { keys = "u8" })
       assert.same(expected, content_of(path, "u8"))
    end)
+
+   it("is damaged where its manifest says that these are the right ones", function()
+      local path, log = disk.copy(fixtures .. "string_wal"), "snapshot_1_0-of-1_diff.bin"
+      local shards = { { size = 0, entries = 0, checksum = 0 } }
+      assert(internals.manifest_write(path, { keys = 2, key_type = 2, values = 2, last_ordinal = 1,
+         logs = { { ordinal = 1, foreign = true, shards = shards } } }))
+      is_refused(path, "key_mode", { keys = "i64", values = "string" })
+      local code, out = command("check", path)
+      assert.equal(5, code)
+      assert.match(("damaged %s 0: %s, record at offset 0: a key that is no i64"):format(log, log), out, 1, true)
+      local strange = 0
+      for _, record in ipairs(disk.records(helper.read(path .. "/" .. log))) do
+         if #record.key ~= 8 then strange = strange + 1 end
+      end
+      code, out = command("repair", path)
+      assert.equal(5, code)
+      assert.equal(strange, select(2, ("\n" .. out):gsub("\nskipped [^\n]*: the key is none of the store's", "")))
+   end)
 end)
 
 describe("a log of the crate", function()
@@ -227,6 +247,19 @@ describe("a log of the crate", function()
       helper.write(name, bytes .. ("\0"):rep(5000))
       local expected = disk.dump(fixtures .. "string_wal.dump")
       for _ = 1, 2 do assert.same(expected, content_of(path, "string")) end
+   end)
+
+   it("may have zeros between records of integer keys, where no key is empty", function()
+      local folder, expected = disk.copy(fixtures .. "i32_wal"), expected_of("i32_wal", "i32")
+      local file = folder .. "/" .. log
+      local all = helper.read(file)
+      local third = disk.records(all)[3].from
+      helper.write(file, all:sub(1, third) .. ("\0"):rep(100) .. all:sub(third + 1) .. ("\0"):rep(100))
+      for _ = 1, 2 do assert.same(expected, content_of(folder, "i32")) end
+      assert.equal(0, (command("check", folder)))
+      local repaired = disk.folder()
+      assert.equal(0, (command("repair", "--output", repaired, folder)))
+      assert.same(expected, content_of(repaired, "i32"))
    end)
 end)
 

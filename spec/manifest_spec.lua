@@ -178,6 +178,12 @@ describe("a manifest", function()
         end
     end)
 
+    it("is not believed where it has too many parts, or asks for too much memory", function()
+        local half = message(8, group(1, 50000)) .. message(7, group(2, 50000))
+        assert_refused("corrupt", sealed(format .. number(5, 10) .. half), "too many snapshots")
+        assert_refused("corrupt", sealed(format .. number(12, 0):rep(1 << 20)), "too many fields")
+    end)
+
     it("that is no protobuf message is refused, whatever its checksum", function()
         for _, fields in ipairs {
             "\xff", "\0", format .. "\x3a\x7f", format .. "\x42\xff\xff\xff\xff\x0f",
@@ -276,6 +282,8 @@ describe("replacing a manifest", function()
         refused(function(m) m.snapshots[2].ordinal = 5 end)
         refused(function(m) m.logs[1].shards = {} end)
         refused(function(m) m.logs[1].shards[1].size = -1 end)
+        refused(function(m) m.logs[1].shards = shards(65537) end)
+        refused(function(m) m.logs[1].shards, m.logs[2].shards = shards(50000), shards(50000) end)
         assert.same(sample(), internals.manifest_read(path))
         assert.is_false(folder.exists(path, "manifest.new"))
     end)

@@ -149,6 +149,35 @@ describe("a table in a store", function()
                                            "\x81\x0a\xc2\x80\xcc\xc8\xce\0\x01\x11\x70"))
       helper.clean()
    end)
+
+   it("has str for what is UTF-8 to the letter, and for nothing else", function()
+      local path = helper.folder()
+      local store = assert(pkv.open(path))
+      local function is_str(text)
+         store.a = { text }
+         assert.same({ text }, store.a)
+         local str, bin = string.pack("BB", 0x91, 0xa0 + #text), string.pack("BBB", 0x91, 0xc4, #text)
+         assert(pkv.sync(store))
+         local as_str, as_bin = helper.contains(path, str .. text), helper.contains(path, bin .. text)
+         assert.is_true(as_str ~= as_bin)
+         return as_str
+      end
+      for _, code in ipairs { 0, 0x7f, 0x80, 0x7ff, 0x800, 0xd7ff, 0xe000, 0xffff, 0x10000, 0x10ffff } do
+         assert.is_true(is_str(utf8.char(code)), code)
+      end
+      for _, bytes in ipairs {
+         "\x80", "\xbf", "\xc0\x80", "\xc1\xbf",                   -- no beginning; forms too long
+         "\xe0\x9f\xbf", "\xf0\x8f\xbf\xbf",
+         "\xc3", "\xe2\x82", "\xf0\x9f\x98", "a\xc3",              -- cut short
+         "\xc3a", "\xe2a\x82", "\xe2\x82a", "\xf0\x9f\x98\xc3",
+         "\xed\xa0\x80", "\xed\xbf\xbf",                         -- halves of pairs
+         "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff",          -- beyond the last
+      } do
+         assert.is_false(is_str(bytes), bytes)
+      end
+      assert(pkv.close(store))
+      helper.clean()
+   end)
 end)
 
 describe("what cannot be stored", function()
@@ -175,6 +204,18 @@ describe("what cannot be stored", function()
       assert.equal('value["a b"][2.5][true][-1] is a userdata, which cannot be stored',
                    refused { ["a b"] = { [2.5] = { [true] = { [-1] = io.stdout } } } })
       assert.equal('value["\\000\\"\\\\"] is a function, which cannot be stored', refused { ['\0"\\'] = print })
+      assert.equal("value[false]._A9z is a function, which cannot be stored",
+                   refused { [false] = { _A9z = print } })
+      for _, key in ipairs { "", "9a", "a-b", "a[", "a{", "é" } do
+         local shown = key:gsub("[\x80-\xff]", function(byte) return ("\\%03d"):format(byte:byte()) end)
+         assert.equal(('value["%s"] is a function, which cannot be stored'):format(shown), refused { [key] = print })
+      end
+      local nested = print
+      for _ = 1, 10 do nested = { k = nested } end
+      assert.equal("value" .. (".k"):rep(10) .. " is a function, which cannot be stored", refused(nested))
+      local long = ("k"):rep(41)
+      assert.equal(('value["%s"...] is a function, which cannot be stored'):format(long:sub(2)),
+                   refused { [long] = print })
    end)
 
    it("is a table with keys that are tables or functions", function()

@@ -21,12 +21,13 @@ struct pkv_cursor {
     size_t capacity;
 };
 
+static pkv_status fail_cursor(void) {
+    return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory for a cursor");
+}
+
 static pkv_cursor *make_cursor(pkv *store) {
     pkv_cursor *cursor = calloc(1, sizeof *cursor);
-    if (!cursor) {
-        (void)fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory for a cursor");
-        return NULL;
-    }
+    if (!cursor) return NULL;
     cursor->store = store;
     cursor->fork_generation = store->fork_generation;
     return cursor;
@@ -36,13 +37,12 @@ pkv_status pkv_cursor_open(pkv *store, pkv_cursor **cursor) {
     pkv_status status = store_usable(store);
     if (status) return status;
     pkv_cursor *made = make_cursor(store);
-    if (!made) return PKV_NO_MEMORY;
+    if (!made) return fail_cursor();
     *cursor = made;
     return PKV_OK;
 }
 
-static pkv_status reserve_value(pkv_cursor *cursor, size_t size) {
-    if (size <= cursor->capacity) return PKV_OK;
+static pkv_status grow_value(pkv_cursor *cursor, size_t size) {
     size_t capacity = size < 256 ? 256 : size + size / 4;
     uint8_t *grown = realloc(cursor->value, capacity);
     if (!grown) {
@@ -63,7 +63,7 @@ static pkv_status fetch(pkv_cursor *cursor, pkv_bytes key, pkv_entry *entry) {
             memory_get(m, &at, cursor->value, cursor->capacity, &size, &entry->type);
         if (status) return status;
         if (size <= cursor->capacity) break;
-        status = reserve_value(cursor, size);
+        status = grow_value(cursor, size);
         if (status) return status;
     }
     entry->key = key;
@@ -117,15 +117,14 @@ void pkv_cursor_close(pkv_cursor *cursor) {
 pkv_status pkv_drain(pkv *store, pkv_cursor **cursor) {
     pkv_status status = store_usable(store);
     if (status) return status;
-    pkv_cursor *made = make_cursor(store);
-    if (!made) return PKV_NO_MEMORY;
     if (!store_begin_close(store)) {
-        free(made);
         return fail(PKV_USAGE, NULL, NO_OFFSET, 0,
                     "the store cannot be drained: it is open elsewhere in this process");
     }
+    pkv_cursor *made = make_cursor(store);
     status = store_stop(store);
     store_unlist(store);
+    if (!status && !made) status = fail_cursor();
     if (status) {
         store_free(store);
         free(made);

@@ -204,7 +204,7 @@ PKV_API void pkv_cursor_close(pkv_cursor *cursor);
 
 /* Closes the store as pkv_close does, but hands out a cursor over what was in it, which gives
  * memory back as it goes. The files stay. PKV_USAGE, and nothing happens, while the process holds
- * other references; after any other error the store is gone. */
+ * other references, likewise PKV_FORKED; after any other error the store is gone. */
 PKV_API pkv_status pkv_drain(pkv *store, pkv_cursor **cursor);
 
 /* Returns once everything acknowledged so far would survive a power loss. */

@@ -336,11 +336,9 @@ pkv_status store_stop(pkv *store) {
 
 void store_unlist(pkv *store) {
     os_lock(&registry_lock);
-    for (pkv **at = &registry; *at; at = &(*at)->next) {
-        if (*at != store) continue;
-        *at = store->next;
-        break;
-    }
+    pkv **at = &registry;
+    while (*at != store) at = &(*at)->next;
+    *at = store->next;
     os_wake_all(&registry_changed);
     os_unlock(&registry_lock);
 }

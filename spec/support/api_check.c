@@ -82,16 +82,24 @@ static void check_closed(void) {
 
 static void check_options(const char *path) {
     pkv *store = NULL;
-    pkv_config bad[] = {{.memory_shards = 3},  {.memory_shards = 2048},
-                        {.wal_shards = 65},    {.snapshot_threads = 65},
-                        {.sync_seconds = -1},  {.sync = (pkv_sync_mode)9},
-                        {.keys = (pkv_keys)9}, {.wal_io = (pkv_wal_io)9}};
+    pkv_config bad[] = {{.memory_shards = 3},
+                        {.memory_shards = 2048},
+                        {.wal_shards = 65},
+                        {.snapshot_threads = 65},
+                        {.sync_seconds = -1},
+                        {.sync = (pkv_sync_mode)9},
+                        {.keys = (pkv_keys)9},
+                        {.wal_io = (pkv_wal_io)9},
+                        {.sync_seconds = 1e6},
+                        {.key_type = (pkv_integer)(PKV_I8 + 1)},
+                        {.values = (pkv_values)(PKV_VALUES_INTEGER + PKV_I8 + 1)}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         check(pkv_open(path, &bad[i], &store) == PKV_USAGE && !store, "a bad option");
         check(strstr(pkv_error_detail()->message, "option") != NULL, "names the option");
     }
     check(pkv_open("", NULL, &store) == PKV_USAGE, "no path");
     check(pkv_open(NULL, NULL, &store) == PKV_USAGE, "NULL for a path");
+    check(pkv_open(path, NULL, NULL) == PKV_USAGE, "no place for the store");
     pkv_config existing = {.create = PKV_NO};
     check(pkv_open(path, &existing, &store) == PKV_NOT_FOUND, "nothing there, create is no");
     check(access(path, F_OK) != 0, "and nothing was created");
@@ -100,17 +108,32 @@ static void check_options(const char *path) {
 /* Two references to one store: options may say nothing, or the same, but nothing else. */
 static void check_references(const char *path) {
     pkv *store = NULL, *again = NULL;
-    pkv_config config = {.sync = PKV_SYNC_OS, .memory_shards = 8};
+    pkv_config config = {.sync = PKV_SYNC_INTERVAL,
+                         .sync_seconds = 3,
+                         .memory_shards = 8,
+                         .wal_shards = 3,
+                         .snapshot_interval = PKV_SNAPSHOT_NEVER,
+                         .snapshot_threads = 2,
+                         .snapshot_shard_bytes = 1 << 20,
+                         .keep_backups = 2,
+                         .wal_io = PKV_WAL_IO_PWRITE};
     check(pkv_open(path, &config, &store) == PKV_OK, "open");
     check(pkv_open(path, NULL, &again) == PKV_OK && again == store, "the same store again");
-    pkv_config other[] = {{.sync = PKV_SYNC_ALWAYS},  {.memory_shards = 16},
-                          {.wal_shards = 2},          {.snapshot_interval = 5},
-                          {.keep_backups = 7},        {.snapshot_threads = 63},
-                          {.snapshot_shard_bytes = 5}};
+    check(pkv_close(again) == PKV_OK, "close that");
+    check(pkv_open(path, &config, &again) == PKV_OK && again == store, "again, as it is open");
+    pkv_config other[] = {
+        {.sync = PKV_SYNC_ALWAYS},  {.sync = PKV_SYNC_INTERVAL, .sync_seconds = 4},
+        {.memory_shards = 16},      {.wal_shards = 2},
+        {.snapshot_interval = 5},   {.keep_backups = 7},
+        {.snapshot_threads = 63},   {.snapshot_shard_bytes = 5},
+        {.wal_io = PKV_WAL_IO_MMAP}};
     pkv *none = NULL;
     for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
         check(pkv_open(path, &other[i], &none) == PKV_USAGE && !none, "a contradicting option");
     }
+    pkv_config untimed = {.sync = PKV_SYNC_INTERVAL};
+    pkv *third = NULL;
+    check(pkv_open(path, &untimed, &third) == PKV_OK && pkv_close(third) == PKV_OK, "any interval");
     pkv_config fixed = {.keys = PKV_KEYS_FIXED};
     check(pkv_open(path, &fixed, &none) == PKV_KEY_MODE, "contradicting keys");
     pkv_config values = {.values = PKV_VALUES_STRING};
@@ -190,6 +213,29 @@ static void check_fixed(const char *path) {
     check(pkv_close(store) == PKV_OK, "close");
 }
 
+/* Fixed-length keys of which nothing else is said hold u64. */
+static void check_undecided(const char *path, const char *strings) {
+    pkv *store = NULL, *again = NULL;
+    pkv_stats stats;
+    pkv_config config = {.keys = PKV_KEYS_FIXED}, typed = {.keys = PKV_KEYS_FIXED, PKV_I64};
+    for (int round = 0; round < 2; round++) {
+        check(pkv_open(path, &config, &store) == PKV_OK, "open with fixed keys of any type");
+        check(pkv_open(path, &config, &again) == PKV_OK && again == store, "twice");
+        check(pkv_stats_get(store, &stats) == PKV_OK && stats.key_type == PKV_U64, "they are u64");
+        check(pkv_close(store) == PKV_OK && pkv_close(again) == PKV_OK, "close");
+    }
+    check(pkv_open(path, &typed, &store) == PKV_KEY_MODE, "so they are no i64");
+    char manifest[80];
+    pkv_repair_report repaired;
+    pkv_repair_options options = {.keys = PKV_KEYS_FIXED, .in_place = 1};
+    (void)snprintf(manifest, sizeof manifest, "%s/manifest", path);
+    check(remove(manifest) == 0, "without a manifest");
+    check(pkv_repair(path, &options, NULL, NULL, &repaired) == PKV_OK, "a repair");
+    check(pkv_open(path, &typed, &store) == PKV_KEY_MODE, "takes them for u64, too");
+    check(pkv_open(strings, &config, &store) == PKV_KEY_MODE, "strings are no fixed keys");
+    check(strstr(pkv_error_detail()->message, "not fixed-length keys") != NULL, "names them");
+}
+
 static void count_finding(void *context, const pkv_finding *finding) {
     if (finding->message[0] && finding->file[0]) ++*(unsigned *)context;
 }
@@ -204,6 +250,9 @@ static void check_soundness(const char *path, const char *output) {
     check(findings == 0 && found.records == 1 && found.damaged == 0, "nothing found");
     check(pkv_check(path, NULL, NULL, &found) == PKV_OK, "nobody to tell");
     check(pkv_check(path, NULL, NULL, NULL) == PKV_USAGE, "a report is wanted");
+    check(pkv_check(NULL, NULL, NULL, &found) == PKV_USAGE, "a path, too");
+    check(pkv_repair(path, &options, NULL, NULL, NULL) == PKV_USAGE, "by repair as well");
+    check(pkv_repair(NULL, &options, NULL, NULL, &repaired) == PKV_USAGE, "both");
     check(pkv_repair(path, &options, count_finding, &findings, &repaired) == PKV_OK, "repair");
     check(findings == repaired.files && repaired.records == 1, "each file is told of");
     check(repaired.skipped + repaired.missing == 0, "nothing lost");
@@ -212,6 +261,31 @@ static void check_soundness(const char *path, const char *output) {
     check(pkv_repair(path, &options, NULL, NULL, &repaired) == PKV_USAGE, "not over another one");
     options.in_place = 1;
     check(pkv_repair(path, &options, NULL, NULL, &repaired) == PKV_USAGE, "not to two places");
+    char beside[80];
+    (void)snprintf(beside, sizeof beside, "%s.repaired", path);
+    check(pkv_repair(path, NULL, NULL, NULL, &repaired) == PKV_OK, "by default, beside the store");
+    check(strcmp(repaired.output, beside) == 0, "in a folder of that name");
+}
+
+/* `more` times "/." behind the folder's path lead to the same folder. */
+static void check_long_paths(const char *path) {
+    static char longer[8192];
+    pkv_repair_report repaired = {0};
+    pkv_repair_options options = {.output = longer};
+    check(pkv_repair(path, &options, NULL, NULL, &repaired) == PKV_IO, "a folder without a name");
+    memset(longer, 'x', 5000);
+    check(pkv_repair(path, &options, NULL, NULL, &repaired) == PKV_USAGE, "too long a path");
+    size_t size =
+        (size_t)snprintf(longer, sizeof longer, "%s%s", path, strlen(path) % 2 ? "/" : "");
+    while (size < 4094) size += (size_t)snprintf(longer + size, 3, "/.");
+    pkv_check_report found;
+    check(pkv_check(longer, NULL, NULL, &found) == PKV_OK, "the longest path that there is");
+    check(pkv_repair(longer, NULL, NULL, NULL, &repaired) == PKV_USAGE, "but not with more behind");
+    options = (pkv_repair_options){.in_place = 1};
+    check(pkv_repair(longer, &options, NULL, NULL, &repaired) == PKV_USAGE, "nor within");
+    longer[4086] = '\0';
+    check(pkv_repair(longer, &options, NULL, NULL, &repaired) == PKV_USAGE, "nor with much more");
+    check(pkv_check(path, NULL, NULL, &found) == PKV_OK && found.records == 1, "it is as it was");
 }
 
 int main(void) {
@@ -226,9 +300,13 @@ int main(void) {
     check_drain(path);
     check_integers();
     check_fixed(other);
+    char undecided[64];
+    (void)snprintf(undecided, sizeof undecided, "%s/undecided", folder);
+    check_undecided(undecided, path);
     char repaired[64];
     (void)snprintf(repaired, sizeof repaired, "%s/repaired", folder);
     check_soundness(other, repaired);
+    check_long_paths(other);
     (void)snprintf(command, sizeof command, "rm -rf %s", folder);
     if (system(command) != 0) printf("cannot remove %s\n", folder);
     printf("%d passed, %d failed\n", passed, failed);

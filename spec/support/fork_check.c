@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "../../src/pkv.h"
+#include "coverage.h"
 
 static int passed, failed;
 static char folder[] = "/tmp/pkv-fork-XXXXXX", path[64];
@@ -63,6 +64,7 @@ static pid_t fork_child(void) {
 /* Without the leaks that a sanitizer sees where only one thread is left. */
 static _Noreturn void leave(void) {
     (void)fflush(stdout);
+    coverage_dump();
     syscall(SYS_exit_group, failed);
     _exit(failed);
 }
@@ -143,6 +145,26 @@ static void check_child(void) {
     check(pkv_open(path, NULL, &store) == PKV_OK, "and opens");
     check(has(store, b) && !has(store, a), "what it wrote is there");
     check(pkv_close(store) == PKV_OK, "closes");
+}
+
+/* A store that is being drained is the parent's too. */
+static void check_drain(void) {
+    pkv *store;
+    pkv_cursor *cursor;
+    pkv_entry entry;
+    check(pkv_open(path, NULL, &store) == PKV_OK, "opens");
+    check(pkv_set(store, a, one) == PKV_OK && pkv_set(store, b, one) == PKV_OK, "sets");
+    check(pkv_drain(store, &cursor) == PKV_OK, "drains");
+    check(pkv_cursor_next(cursor, &entry) == PKV_OK, "the first entry");
+    pid_t child = fork_child();
+    if (child == 0) {
+        check(pkv_cursor_next(cursor, &entry) == PKV_FORKED, "the child has no other");
+        pkv_cursor_close(cursor);
+        leave();
+    }
+    check_exit(child, "the child of a parent that drains");
+    check(pkv_cursor_next(cursor, &entry) == PKV_OK, "the parent has");
+    pkv_cursor_close(cursor);
 }
 
 /* A grandchild is a child of both. */
@@ -268,6 +290,7 @@ int main(void) {
     if (!mkdtemp(folder)) return 1;
     (void)snprintf(path, sizeof path, "%s/store", folder);
     check_child();
+    check_drain();
     if (MAY_START_THREADS) check_grandchild();
     check_dead_parent(false);
     check_dead_parent(true);

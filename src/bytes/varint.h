@@ -31,7 +31,7 @@ static inline uint8_t *varint_write(uint8_t *out, uint64_t value) {
  * not fit 64 bits. */
 static inline const uint8_t *varint_read(const uint8_t *at, const uint8_t *end, uint64_t *value) {
     uint64_t result = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
+    for (unsigned shift = 0;; shift += 7) {
         if (at == end) return NULL;
         uint8_t byte = *at++;
         if (shift == 63 && byte > 1) return NULL;
@@ -41,7 +41,6 @@ static inline const uint8_t *varint_read(const uint8_t *at, const uint8_t *end, 
             return at;
         }
     }
-    return NULL;
 }
 
 static inline uint32_t load_u32(const void *at) {

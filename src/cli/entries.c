@@ -58,23 +58,21 @@ int command_get(const options *chosen, char **arguments) {
     return code == EXIT_DONE ? session_close(&s, get_entry(&s, chosen, arguments)) : code;
 }
 
-/* The bytes that the command line, or stdin, gives for VALUE. */
-static bool value_text(const options *chosen, const char *argument, buffer *text) {
+/* The bytes that the command line, or stdin, gives for VALUE. An exit code. */
+static int value_text(const options *chosen, const char *argument, buffer *text) {
     if (strcmp(argument, "-") == 0) {
-        if (buffer_read(text, stdin)) return true;
-        (void)complain(EXIT_FAILED, "reading the value from stdin: %s", strerror(errno));
-        return false;
+        if (buffer_read(text, stdin)) return EXIT_DONE;
+        return complain(EXIT_FAILED, "reading the value from stdin: %s", strerror(errno));
     }
     if (chosen->escaped) {
-        if (parse_escaped(argument, text)) return true;
-        (void)complain(EXIT_WRONG_USE, "--escaped: in VALUE a backslash must begin \\xHH");
-        return false;
+        if (parse_escaped(argument, text)) return EXIT_DONE;
+        return complain(EXIT_WRONG_USE, "--escaped: in VALUE a backslash must begin \\xHH");
     }
     size_t size = strlen(argument);
     buffer_reserve(text, size);
     memcpy(text->data, argument, size);
     text->size = size;
-    return true;
+    return EXIT_DONE;
 }
 
 static void set_bits(buffer *value, uint64_t bits, size_t size) {
@@ -142,8 +140,9 @@ static bool encode_value(const session *in, pkv_type type, buffer *value) {
 static int set_entry(const session *in, const options *chosen, char **arguments) {
     buffer key = {0}, value = {0};
     int code = EXIT_WRONG_USE;
-    if (parse_key(in, chosen, arguments[1], &key) && value_text(chosen, arguments[2], &value) &&
-        encode_value(in, chosen->type, &value)) {
+    if (parse_key(in, chosen, arguments[1], &key)) code = value_text(chosen, arguments[2], &value);
+    if (code == EXIT_DONE && !encode_value(in, chosen->type, &value)) code = EXIT_WRONG_USE;
+    if (code == EXIT_DONE) {
         pkv_status status =
             pkv_set_typed(in->store, buffer_bytes(&key), buffer_bytes(&value), chosen->type);
         code = status == PKV_OK ? EXIT_DONE : complain_status(status, arguments[0]);

@@ -147,7 +147,7 @@ bool parse_key(const session *in, const options *chosen, const char *text, buffe
 }
 
 void print_key(const session *in, pkv_bytes key) {
-    if (in->stats.keys == PKV_KEYS_FIXED && key.size == 8) {
+    if (in->stats.keys == PKV_KEYS_FIXED) {
         print_integer(in->stats.key_type, pkv_key_integer(in->stats.key_type, key.data));
     } else {
         print_escaped(key);
@@ -161,7 +161,7 @@ static const char *const type_names[] = {"string", "integer", "float", "boolean"
 #define TYPE_COUNT (sizeof type_names / sizeof type_names[0])
 
 const char *type_name(pkv_type type) {
-    return (size_t)type < TYPE_COUNT ? type_names[type] : "unknown";
+    return type_names[type];
 }
 
 bool parse_type(const char *name, pkv_type *type) {

@@ -247,13 +247,12 @@ static uint64_t covered_ordinal(const manifest *m) {
     return snapshot ? snapshot->ordinal : 0;
 }
 
-/* The log to go on with, or NULL where a new one is needed. */
+/* The log to go on with, obsolete ones having been dropped; NULL where a new one is needed. */
 static const manifest_group *last_log(const disk *d, uint32_t shard_count) {
     const manifest_list *logs = &d->m.logs;
     if (logs->count == 0 || d->rehashed) return NULL;
     const manifest_group *last = &logs->groups[logs->count - 1];
-    bool fits = !last->foreign && last->shard_count == shard_count;
-    return fits && last->ordinal > covered_ordinal(&d->m) ? last : NULL;
+    return !last->foreign && last->shard_count == shard_count ? last : NULL;
 }
 
 static void drop_obsolete_logs(manifest *m) {
@@ -335,7 +334,7 @@ pkv_status disk_close(disk *d) {
 }
 
 void disk_forget(disk *d) {
-    if (d->log) wal_forget(d->log);
+    wal_forget(d->log);
     manifest_release(&d->m);
     disk_forget_lock(d);
     os_folder_close(&d->folder);

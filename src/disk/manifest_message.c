@@ -5,7 +5,8 @@
  *
  * Few bytes can announce much: to protobuf-c a field of 2 bytes is a note of 32 at least, an empty
  * shard 120 in all. So it gets no more memory than UNPACK_BYTES, which is enough for 120 bytes for
- * each of MANIFEST_PARTS_MAX; and more is not written either.
+ * each of MANIFEST_PARTS_MAX; and more is not written either. So many take less bytes than
+ * MANIFEST_BYTES_MAX by far.
  *
  * Invariant: what manifest_pack lets through, manifest_unpack accepts; both ask fault_of. */
 #include <stdlib.h>
@@ -162,11 +163,6 @@ static void fill_root(messages *m, const manifest *in) {
 
 static pkv_status pack_root(const Pkv__Manifest *root, uint8_t **bytes, size_t *size) {
     size_t fields = pkv__manifest__get_packed_size(root);
-    if (fields + CHECKSUM_BYTES > MANIFEST_BYTES_MAX) {
-        return fail(PKV_TOO_LARGE, MANIFEST_NAME, NO_OFFSET, 0,
-                    "%s would take %zu bytes: too many snapshots, logs and shards", MANIFEST_NAME,
-                    fields + CHECKSUM_BYTES);
-    }
     uint8_t *out = (uint8_t *)malloc(fields + CHECKSUM_BYTES);
     if (!out) return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory for the manifest");
     (void)pkv__manifest__pack(root, out);
@@ -273,11 +269,13 @@ typedef struct allowance {
 
 static void *allocate(void *context, size_t size) {
     allowance *a = (allowance *)context;
-    a->exceeded = a->exceeded || size > a->left;
-    if (a->exceeded) return NULL;
+    if (size > a->left) {
+        a->exceeded = true;
+        return NULL;
+    }
     a->left -= size;
     void *memory = malloc(size);
-    if (!memory && size) a->lacking = true;
+    if (!memory) a->lacking = true;
     return memory;
 }
 

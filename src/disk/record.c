@@ -219,7 +219,7 @@ bool record_fits(const record *entry, pkv_keys keys, pkv_integer key_type) {
     if (keys != PKV_KEYS_FIXED) return true;
     if (entry->key.size != sizeof bytes) return false;
     int64_t integer = pkv_key_integer(key_type, entry->key.data);
-    if (pkv_integer_key(key_type, integer, bytes) != PKV_OK) return false;
+    (void)pkv_integer_key(key_type, integer, bytes); /* it fits what it was read as */
     return memcmp(bytes, entry->key.data, sizeof bytes) == 0;
 }
 

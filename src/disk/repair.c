@@ -49,8 +49,8 @@ static pkv_status decide_keys(repair *r) {
     }
     r->s.keys = m->keys ? (pkv_keys)m->keys : o->keys;
     if (r->s.keys != PKV_KEYS_FIXED) return PKV_OK;
-    r->s.key_type = m->keys ? (pkv_integer)m->key_type : o->key_type;
-    if (!r->s.key_type) r->s.key_type = o->key_type ? o->key_type : PKV_U64;
+    r->s.key_type = m->key_type ? (pkv_integer)m->key_type : o->key_type;
+    if (!r->s.key_type) r->s.key_type = PKV_U64;
     return PKV_OK;
 }
 
@@ -103,12 +103,12 @@ static pkv_status write_store(repair *r, const os_folder *to) {
     snapshot_source source = {walk, r};
     status = snapshot_write(to, group, r->made.salt, 1, &source);
     if (!status) status = snapshot_check(to, group, r->made.salt, 1);
-    if (status) {
-        snapshot_remove_pending(to, group);
-        return status;
-    }
     group->shards[0] = (shard_facts){.size = group->shards[0].size}; /* a log's facts */
-    return manifest_write(to, &r->made);
+    if (!status) status = manifest_write(to, &r->made);
+    if (!status) return PKV_OK;
+    pkv_error error = *pkv_error_detail();
+    snapshot_remove_pending(to, group);
+    return fail_with(&error);
 }
 
 static pkv_status move(const os_folder *folder, const char *from, const char *to) {
@@ -298,12 +298,9 @@ static pkv_status run(repair *r, const char *path) {
     pkv_repair_report *report = r->s.report;
     pkv_status status = plan(r);
     if (status) return status;
-    if (r->options->in_place) {
-        status = join(path, "", report->output);
-        return status ? status : repair_in_place(r, path);
-    }
-    status = join(path, "", report->originals);
-    if (status) return status;
+    /* It is open, so it cannot be too long. */
+    (void)join(path, "", r->options->in_place ? report->output : report->originals);
+    if (r->options->in_place) return repair_in_place(r, path);
     status = r->options->output ? join(r->options->output, "", report->output)
                                 : join(path, ".repaired", report->output);
     return status ? status : repair_beside(r, report->output);

@@ -52,7 +52,7 @@ struct wal {
     os_mutex keeper_lock;
     os_cond keeper_wake;
     os_thread keeper;
-    bool keeper_runs, keeper_asked, keeper_stop;
+    bool keeper_asked, keeper_stop;
 };
 
 /* ---- Breaking */
@@ -377,18 +377,15 @@ static bool keep_step(wal_shard *s) {
     uint64_t tail = file->tail, window = window_of(tail);
     uint64_t ready = atomic_load_explicit(&file->ready, memory_order_relaxed);
     bool enough = ready >= tail + window;
-    if (enough) s->wake_at = ready - window / 2;
+    /* Should there be no more to be had, the writer will meet it, and say so: it is tried again when
+     * he has come further. */
+    s->wake_at = enough ? ready - window / 2 : tail + WAL_SEGMENT_MIN / 2;
     os_unlock(&s->append);
     if (tail > FORGET_LAG) log_file_forget(file, tail - FORGET_LAG);
     if (enough) return false;
     uint64_t upto = tail + window;
     if (ready + ROOM_STEP < upto) upto = ready + ROOM_STEP;
-    if (log_file_make_room(file, upto) == PKV_OK) return true;
-    /* The writer will meet it, and say so. To be tried again when he has come further. */
-    os_lock(&s->append);
-    if (s->file == file) s->wake_at = tail + WAL_SEGMENT_MIN / 2;
-    os_unlock(&s->append);
-    return false;
+    return log_file_make_room(file, upto) == PKV_OK;
 }
 
 static void keep_shard(wal_shard *s) {
@@ -426,7 +423,7 @@ static void *keeper_body(void *context) {
         for (uint32_t i = 0; asked && i < log->options.shard_count; i++) {
             keep_shard(&log->shards[i]);
         }
-        if (asked && log->options.grown) log->options.grown(log->options.context);
+        if (asked) log->options.grown(log->options.context);
         if (log->options.sync == PKV_SYNC_INTERVAL && os_now() >= deadline) {
             (void)wal_sync(log); /* a failure breaks the log: the next write tells */
             deadline = os_now() + interval;
@@ -436,13 +433,11 @@ static void *keeper_body(void *context) {
 }
 
 static void stop_keeper(wal *log) {
-    if (!log->keeper_runs) return;
     os_lock(&log->keeper_lock);
     log->keeper_stop = true;
     os_wake_all(&log->keeper_wake);
     os_unlock(&log->keeper_lock);
     os_thread_join(log->keeper);
-    log->keeper_runs = false;
 }
 
 /* ---- Opening and closing */
@@ -456,7 +451,7 @@ static int init_shard(wal_shard *s) {
 }
 
 static void free_log(wal *log, void (*close)(log_file *file)) {
-    for (uint32_t i = 0; log->shards && i < log->options.shard_count; i++) {
+    for (uint32_t i = 0; i < log->options.shard_count; i++) {
         close(log->shards[i].file);
         close(log->shards[i].retired);
         close(log->shards[i].next);
@@ -516,7 +511,6 @@ pkv_status wal_open(const os_folder *folder, const wal_options *options, uint64_
     }
     if (!status) {
         int error = os_thread_start(&log->keeper, keeper_body, log);
-        log->keeper_runs = error == 0;
         if (error) status = fail_os(NULL, NO_OFFSET, error, "cannot start the log's thread");
     }
     if (status) {

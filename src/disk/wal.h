@@ -31,7 +31,7 @@ typedef struct wal_options {
     double sync_seconds; /* of PKV_SYNC_INTERVAL */
     pkv_wal_io io;
     uint64_t salt; /* of the records' checksums */
-    /* Called by the log's own thread when room had to be made: the log has grown. May be NULL. */
+    /* Called by the log's own thread when room had to be made: the log has grown. */
     void (*grown)(void *context);
     void *context;
 } wal_options;

@@ -110,6 +110,7 @@ static bool refuse_cycle(writer *w, int again) {
 
 /* Bytes */
 
+/* Fails beyond PKV_VALUE_MAX, so what does not fit the 32 bits of MessagePack's lengths fails. */
 static bool put(writer *w, const void *data, size_t size) {
     w->status = lpkv_buffer_reserve(w->out, size);
     if (w->status) return false;
@@ -177,10 +178,6 @@ static bool write_string(writer *w, int index) {
     size_t size;
     const char *text = lua_tolstring(w->L, index, &size);
     bool utf8 = is_utf8(text, size), ok;
-    if (size > UINT32_MAX) {
-        w->status = PKV_TOO_LARGE;
-        return false;
-    }
     if (utf8 && size < 32)
         ok = put_tagged(w, 0xa0 | (unsigned)size, 0, 0);
     else if (size <= UINT8_MAX)
@@ -264,10 +261,6 @@ static bool write_table(writer *w, int index) {
 
     uint64_t count;
     bool sequence = is_sequence(w->L, index, &count);
-    if (count > UINT32_MAX) {
-        w->status = PKV_TOO_LARGE;
-        return false;
-    }
     frame *f = &w->frames[w->depth++];
     f->table = table;
     bool ok = sequence ? write_sequence(w, index, count, f) : write_map(w, index, count, f);

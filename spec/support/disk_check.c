@@ -1,0 +1,271 @@
+/* disk_check.c - parts of src/disk by themselves, where the store as a whole comes by too seldom: a
+ * log whose calls fail while records wait to be written, a log that outgrows its mapping, pending
+ * snapshot files that do not read back. */
+#include "failing_calls.h"
+
+#include <stdio.h>
+#include <string.h>
+#include "../../src/bytes/limits.h"
+#include "../../src/disk/log_file.h"
+#include "../../src/disk/reader.h"
+#include "../../src/disk/snapshot.h"
+#include "../../src/disk/wal.h"
+#include "../../src/os/error.h"
+
+#define SALT 7
+
+static int passed, failed;
+static char path[80];
+static os_folder folder;
+
+static void check(bool ok, const char *what) {
+    ok ? passed++ : failed++;
+    if (!ok) printf("not ok: %s: %s\n", what, pkv_error_detail()->message);
+}
+
+static bool says(const char *text) {
+    return strstr(pkv_error_detail()->message, text) != NULL;
+}
+
+/* ---- Records: key `i` has `size` bytes */
+
+static record record_of(uint32_t *key, size_t size) {
+    static const uint8_t value[1 << 20];
+    return (record){.key = {key, sizeof *key}, .value = {value, size}};
+}
+
+/* How many records the file has, up to the first that is none, or not in its place. */
+static uint32_t count_records(uint64_t ordinal, uint32_t shard, uint32_t shards) {
+    file_name name = {ordinal, shard, shards, FILE_DIFF};
+    reader in;
+    reader_batch batch = {.ended = RECORD_OK};
+    uint32_t count = 0;
+    if (reader_open(&in, &folder, &name, RECORD_OURS, SALT)) return UINT32_MAX;
+    while (batch.ended == RECORD_OK && reader_next(&in, &batch) == PKV_OK) {
+        for (size_t i = 0; i < batch.count; i++) {
+            uint32_t key;
+            memcpy(&key, batch.entries[i].key.data, sizeof key);
+            if (key == count) count++;
+        }
+    }
+    reader_close(&in);
+    return count;
+}
+
+/* ---- Logs */
+
+static void ignore_growth(void *context) {
+    (void)context;
+}
+
+static wal *open_log(uint32_t shards, pkv_sync_mode sync, pkv_wal_io io) {
+    static const uint64_t tails[2];
+    wal *log = NULL;
+    wal_options options = {
+        .shard_count = shards, .sync = sync, .io = io, .salt = SALT, .grown = ignore_growth};
+    check(wal_create_files(&folder, 1, shards) == PKV_OK, "create a log");
+    check(wal_open(&folder, &options, 1, tails, &log) == PKV_OK, "open it");
+    return log;
+}
+
+static pkv_status append(wal *log, uint32_t key, size_t size) {
+    uint64_t position;
+    record entry = record_of(&key, size);
+    return wal_append(log, 0, &entry, &position);
+}
+
+/* A full disk meets what waits in a buffer: it is told, nothing is lost, and room puts it right. */
+static void check_full_disk(void) {
+    uint64_t size;
+    wal *log = open_log(1, PKV_SYNC_BUFFERED, PKV_WAL_IO_PWRITE);
+    check(append(log, 0, 100) == PKV_OK, "append");
+    fail_from(WRITE, 1, EVER);
+    check(wal_sync(log) == PKV_NO_SPACE, "a flush is told of the full disk");
+    check(!wal_broken(log), "that breaks nothing");
+    uint32_t count = 1;
+    while (append(log, count, 10000) == PKV_OK) count++;
+    check(pkv_error_detail()->status == PKV_NO_SPACE, "an append that has no room in the buffer");
+    check(!wal_broken(log), "nor does that");
+    heal();
+    check(append(log, count++, 10000) == PKV_OK, "an append once there is room");
+    check(wal_sync(log) == PKV_OK && count_records(1, 0, 1) == count, "all is in the file, once");
+    check(append(log, count, 100) == PKV_OK, "append");
+    fail_from(WRITE, 1, EVER);
+    check(wal_close(log, &size) == PKV_NO_SPACE, "a close is told of the full disk");
+    heal();
+    check(count_records(1, 0, 1) == count, "and has cut nothing off");
+    wal_remove_files(&folder, 1, 1);
+}
+
+/* What a rotation retired, and could not be written, must not be followed by what is durable. */
+static void check_retired(void) {
+    uint64_t sizes[1];
+    wal *log = open_log(1, PKV_SYNC_BUFFERED, PKV_WAL_IO_PWRITE);
+    check(append(log, 0, 100) == PKV_OK, "append");
+    check(wal_create_files(&folder, 2, 1) == PKV_OK && wal_prepare(log, 2) == PKV_OK, "prepare");
+    check(wal_rotate(log) == PKV_OK && append(log, 0, 100) == PKV_OK, "rotate");
+    fail_from(WRITE, 2, 1); /* first comes the new file's buffer */
+    check(wal_sync(log) == PKV_NO_SPACE, "the retired file cannot be written");
+    heal();
+    check(wal_broken(log) != NULL, "that breaks the log");
+    check(append(log, 1, 100) == PKV_READ_ONLY, "nothing is appended any more");
+    check(wal_retire(log, sizes) == PKV_READ_ONLY, "nothing retired");
+    check(wal_close(log, sizes) == PKV_READ_ONLY, "closing tells");
+    wal_remove_files(&folder, 1, 1);
+    wal_remove_files(&folder, 2, 1);
+}
+
+static void check_broken(void) {
+    uint64_t sizes[2];
+    wal *log = open_log(2, PKV_SYNC_OS, PKV_WAL_IO_DEFAULT);
+    check(wal_create_files(&folder, 2, 2) == PKV_OK && wal_prepare(log, 2) == PKV_OK, "prepare");
+    (void)fail(PKV_IO, "one", NO_OFFSET, EIO, "the first error");
+    wal_break(log);
+    (void)fail(PKV_IO, "two", NO_OFFSET, EIO, "the second error");
+    wal_break(log);
+    check(strcmp(wal_broken(log)->file, "one") == 0, "the first error is the one");
+    check(wal_rotate(log) == PKV_READ_ONLY && says("the first error"), "no rotation any more");
+    check(wal_close(log, sizes) == PKV_READ_ONLY, "closing tells");
+    wal_remove_files(&folder, 1, 2);
+    wal_remove_files(&folder, 2, 2);
+}
+
+/* Names of a log whose files cannot all be made do not stay, but for what was there. */
+static void check_names(void) {
+    fileset files;
+    int fd;
+    check(wal_create_files(&folder, 1, 2) == PKV_OK, "create");
+    check(wal_create_files(&folder, 1, 2) == PKV_IO && says("snapshot_1_0-of-2_diff"), "not twice");
+    check(os_unlink(&folder, "snapshot_1_0-of-2_diff.bin") == 0, "one of two");
+    check(wal_create_files(&folder, 1, 2) == PKV_IO && says("snapshot_1_1-of-2_diff"), "the other");
+    check(os_file_open(&folder, "snapshot_1_1-of-2_diff.bin", OS_READ, &fd) == 0, "is there still");
+    (void)os_file_close(fd);
+    wal_remove_files(&folder, 1, 2);
+    fail_from(CLOSE, 1, 1);
+    check(wal_create_files(&folder, 1, 2) == PKV_IO, "a file that cannot be closed");
+    heal();
+    check(fileset_scan(&folder, &files) == PKV_OK && files.count == 0, "nothing is left");
+    fileset_release(&files);
+}
+
+/* Lets reservations of more address space than that fail. */
+static void fail_reserving(uint64_t longest) {
+    int tries = 0;
+    for (uint64_t size = WAL_MAP_BYTES; size > longest; size /= 2) tries++;
+    fail_from(MAP, 1, tries);
+}
+
+/* Where the address space ends, or there is none, the log goes on without a mapping. */
+static void check_short_of_addresses(uint64_t longest, uint64_t mapped) {
+    enum { RECORDS = 20 };
+    uint64_t size;
+    fail_reserving(longest);
+    wal *log = open_log(1, PKV_SYNC_OS, PKV_WAL_IO_MMAP);
+    heal();
+    check(wal_is_mapped(log) == (mapped > 0), "is it mapped?");
+    uint32_t key = 0;
+    for (; key < RECORDS; key++) {
+        check(append(log, key, 1000000) == PKV_OK, "append");
+        check(wal_bytes(log) > mapped / 2 || wal_is_mapped(log), "room is mapped ahead");
+    }
+    check(!wal_is_mapped(log), "and not beyond");
+    check(wal_sync(log) == PKV_OK && count_records(1, 0, 1) == RECORDS, "all is in the file");
+    check(wal_close(log, &size) == PKV_OK && count_records(1, 0, 1) == RECORDS, "and stays");
+    wal_remove_files(&folder, 1, 1);
+}
+
+static uint64_t size_of(const log_file *file) {
+    uint64_t size = 0;
+    check(os_file_size(file->fd, &size) == 0, "size");
+    return size;
+}
+
+static void check_room(void) {
+    static const file_name name = {1, 0, 1, FILE_DIFF};
+    log_file *file = NULL;
+    bool broken = false;
+    check(wal_create_files(&folder, 1, 1) == PKV_OK, "create");
+    fail_reserving(WAL_SEGMENT_MAX);
+    check(log_file_open(&folder, &name, SALT, 0, true, &file) == PKV_OK, "open");
+    heal();
+    check(log_file_make_room(file, 100000) == PKV_OK && size_of(file) >= 100000, "room");
+    uint64_t size = size_of(file);
+    fail_from(ALLOCATE, 1, EVER);
+    check(log_file_make_room(file, 5000) == PKV_OK, "room that is there needs none to be made");
+    check(log_file_make_room(file, size + 1) == PKV_NO_SPACE, "but more does");
+    heal();
+    check(size_of(file) == size, "which fails");
+    for (uint32_t key = 0; file->tail < 2 * WAL_SEGMENT_MAX; key++) {
+        record entry = record_of(&key, 100000);
+        check(log_file_append(file, &entry, false, &broken) == PKV_OK, "append");
+    }
+    log_file_forget(file, WAL_SEGMENT_MAX / 2);
+    check(file->forgotten == WAL_SEGMENT_MAX / 2, "a view that is dropped");
+    log_file_forget(file, WAL_SEGMENT_MAX / 4);
+    check(file->forgotten == WAL_SEGMENT_MAX / 2, "does not come back");
+    log_file_forget(file, WAL_SEGMENT_MAX + WAL_SEGMENT_MAX / 2);
+    check(file->forgotten == WAL_SEGMENT_MAX / 2, "nor is there one beyond the mapping");
+    log_file_close(file);
+    wal_remove_files(&folder, 1, 1);
+}
+
+/* ---- Snapshots */
+
+static pkv_status put_records(void *context, uint32_t part, uint32_t parts, snapshot_writer *out) {
+    const size_t *size = context;
+    pkv_status status = PKV_OK;
+    for (uint32_t key = part; key < 10 && !status; key += parts) {
+        record entry = record_of(&key, *size);
+        status = snapshot_put_record(out, &entry);
+    }
+    return status;
+}
+
+static void check_pending(void) {
+    size_t size = 100;
+    shard_facts shards[2] = {{0}};
+    manifest_group group = {.ordinal = 1, .shard_count = 2, .shards = shards};
+    snapshot_source source = {put_records, &size};
+    check(snapshot_write(&folder, &group, SALT, 1, &source) == PKV_OK, "write");
+    check(snapshot_check(&folder, &group, SALT, 2) == PKV_OK, "it reads back");
+    check(shards[0].entries + shards[1].entries == 10, "with all its records");
+    check(snapshot_check(&folder, &group, SALT + 1, 1) == PKV_IO, "but not with another salt");
+    shards[1].entries++;
+    check(snapshot_check(&folder, &group, SALT, 1) == PKV_IO, "nor with other entries");
+    shards[1].entries--;
+    shards[1].size--;
+    check(snapshot_check(&folder, &group, SALT, 1) == PKV_IO, "nor with another size");
+    shards[1].size++;
+    shards[1].checksum++;
+    check(snapshot_check(&folder, &group, SALT, 1) == PKV_IO, "nor with another checksum");
+    check(says("snapshot_1_1-of-2_pending"), "and the file is named");
+    shards[1].checksum--;
+    check(snapshot_check(&folder, &group, SALT, 1) == PKV_OK, "it still does");
+    check(os_unlink(&folder, "snapshot_1_1-of-2_pending.bin") == 0, "unlink");
+    check(snapshot_check(&folder, &group, SALT, 1) == PKV_IO && says("has gone"), "but for a file");
+    size = FILE_BUFFER_BYTES / 3;
+    fail_from(WRITE, 1, 1);
+    check(snapshot_write(&folder, &group, SALT, 1, &source) == PKV_NO_SPACE, "no room");
+    heal();
+    snapshot_remove_pending(&folder, &group);
+}
+
+int main(void) {
+    const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    (void)snprintf(path, sizeof path, "%s/pkv-disk-XXXXXX", parent);
+    if (!mkdtemp(path) || os_folder_open(path, &folder) != 0) return 1;
+    check_broken();
+    if (KINDS_HERE == KINDS) { /* calls may fail */
+        check_full_disk();
+        check_retired();
+        check_names();
+        check_short_of_addresses(0, 0);
+        check_short_of_addresses(WAL_SEGMENT_MAX, WAL_SEGMENT_MAX);
+        check_room();
+        check_pending();
+    }
+    os_folder_close(&folder);
+    check(rmdir(path) == 0, "nothing is left");
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}

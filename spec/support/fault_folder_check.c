@@ -1,0 +1,366 @@
+/* fault_folder_check.c - a call fails, any one, once, while a folder is opened, checked or cleaned
+ * up that a process which died, a power loss, or another program left: the failure is told, and
+ * the next open finds what was to be found. */
+#include "failing_calls.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include "../../src/pkv.h"
+
+#define KEYS 40
+
+static int passed, failed;
+static char folder[64], path[80];
+
+static void check(bool ok, const char *scene, const char *what, call_kind kind, int call) {
+    ok ? passed++ : failed++;
+    if (ok) return;
+    printf("not ok: %s: %s (call %d of kind %d): %s\n", scene, what, call, (int)kind,
+           pkv_error_detail()->message);
+}
+
+static void must(bool ok, const char *what) {
+    if (ok) return;
+    printf("not ok: %s: %s\n0 passed, 1 failed\n", what, pkv_error_detail()->message);
+    exit(1);
+}
+
+static void run(const char *command) {
+    must(system(command) == 0, command);
+}
+
+/* What runs often needs no shell: files of the folder `original` are copied, a folder removed. */
+
+static void copy_file(const char *name) {
+    static char bytes[1 << 20];
+    char from[300], to[300];
+    (void)snprintf(from, sizeof from, "original/%s", name);
+    (void)snprintf(to, sizeof to, "store/%s", name);
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    must(in && out, name);
+    size_t size = fread(bytes, 1, sizeof bytes, in);
+    must(size < sizeof bytes && fwrite(bytes, 1, size, out) == size, name);
+    must(fclose(in) == 0 && fclose(out) == 0, name);
+}
+
+static void copy_original(void) {
+    DIR *names = opendir("original");
+    must(names && mkdir("store", 0700) == 0, "copy");
+    const struct dirent *entry;
+    while ((entry = readdir(names))) {
+        if (entry->d_name[0] != '.') copy_file(entry->d_name);
+    }
+    (void)closedir(names);
+}
+
+static int remove_one(const char *name, const struct stat *facts, int type, struct FTW *walk) {
+    (void)facts, (void)type, (void)walk;
+    return remove(name);
+}
+
+static void remove_folder(const char *name) {
+    (void)nftw(name, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* ---- Contents */
+
+static uint32_t log_shards;
+static uint64_t snapshot_bytes; /* of each of its files */
+
+static pkv *open_store(const char *where, pkv_choice create) {
+    pkv *store = NULL;
+    pkv_config config = {.create = create,
+                         .keys = PKV_KEYS_FIXED,
+                         .key_type = PKV_I64,
+                         .wal_shards = log_shards,
+                         .snapshot_threads = 1,
+                         .snapshot_shard_bytes = snapshot_bytes,
+                         .keep_backups = 3,
+                         .snapshot_interval = PKV_SNAPSHOT_NEVER};
+    return pkv_open(where, &config, &store) ? NULL : store;
+}
+
+static pkv_bytes key_bytes(unsigned char bytes[8], int key) {
+    (void)pkv_integer_key(PKV_I64, key, bytes);
+    return (pkv_bytes){bytes, 8};
+}
+
+static void set_all(pkv *store, int value) {
+    for (int key = 0; key < KEYS; key++) {
+        unsigned char bytes[8];
+        must(pkv_set(store, key_bytes(bytes, key), (pkv_bytes){&value, sizeof value}) == PKV_OK,
+             "set");
+    }
+}
+
+/* How many keys have the value. */
+static int count_of(pkv *store, int value) {
+    int count = 0;
+    for (int key = 0; key < KEYS; key++) {
+        unsigned char bytes[8];
+        int got = 0;
+        size_t size = 0;
+        pkv_status status = pkv_get(store, key_bytes(bytes, key), &got, sizeof got, &size);
+        count += status == PKV_OK && size == sizeof got && got == value;
+    }
+    return count;
+}
+
+/* ---- What is found: each makes `original`, in which all keys but `odd` have the value 3 */
+
+/* A snapshot, backups, a log that was not closed, what is left of a snapshot, and of a rotation;
+ * several files of each kind. */
+static void leave_dead_process(void) {
+    log_shards = 2;
+    snapshot_bytes = 600;
+    pkv *store = open_store("store", PKV_CHOICE_DEFAULT);
+    must(store != NULL, "open");
+    for (int value = 0; value <= 3; value++) {
+        set_all(store, value);
+        if (value < 3) must(pkv_snapshot(store) == PKV_OK, "snapshot");
+    }
+    run("cp -r store original");
+    run("head -c 700000 /dev/zero >> original/snapshot_7_0-of-2_diff.bin"); /* room for more */
+    run("echo rubbish > original/snapshot_8_0-of-1_pending.bin");
+    run("head -c 5000 /dev/zero > original/snapshot_9_0-of-1_diff.bin");
+    must(pkv_close(store) == PKV_OK, "close");
+}
+
+/* Of two logs, the first has lost its last record: the last key is odd. */
+static void leave_hole(void) {
+    log_shards = 1;
+    snapshot_bytes = 0;
+    pkv *store = open_store("store", PKV_CHOICE_DEFAULT);
+    must(store != NULL, "open");
+    set_all(store, 1);
+    set_all(store, 3);
+    run("mkdir store/snapshot_2_0-of-1_pending.bin");
+    must(pkv_snapshot(store) != PKV_OK, "a snapshot that fails behind the rotation");
+    set_all(store, 4);
+    run("cp -r store original && rmdir original/*pending.bin");
+    run("truncate -s -1 original/snapshot_1_0-of-1_diff.bin");
+    must(pkv_close(store) == PKV_OK, "close");
+}
+
+/* No manifest: the files are taken for the crate's. */
+static void leave_foreign(void) {
+    log_shards = 2;
+    snapshot_bytes = 600;
+    pkv *store = open_store("store", PKV_CHOICE_DEFAULT);
+    must(store != NULL, "open");
+    set_all(store, 1);
+    must(pkv_snapshot(store) == PKV_OK, "snapshot");
+    set_all(store, 3);
+    must(pkv_close(store) == PKV_OK, "close");
+    run("cp -r store original && rm original/manifest original/lockfile");
+    run("echo rubbish > original/snapshot_8_0-of-1_pending.bin");
+}
+
+/* ---- What is done with it */
+
+static pkv_status open_it(void) {
+    pkv *store = open_store(path, PKV_NO);
+    return store ? pkv_close(store) : pkv_error_detail()->status;
+}
+
+static pkv_status step_through(pkv_cursor *cursor) {
+    pkv_entry entry;
+    pkv_status status;
+    do {
+        status = pkv_cursor_next(cursor, &entry);
+    } while (!status);
+    pkv_cursor_close(cursor);
+    return status == PKV_NOT_FOUND ? PKV_OK : status;
+}
+
+/* Iterates, and drains, which closes whatever happens. */
+static pkv_status use_it(void) {
+    pkv *store = open_store(path, PKV_NO);
+    pkv_cursor *cursor = NULL;
+    if (!store) return pkv_error_detail()->status;
+    pkv_status status = pkv_cursor_open(store, &cursor);
+    if (!status) status = step_through(cursor);
+    pkv_status drained = pkv_drain(store, &cursor);
+    if (!drained) drained = step_through(cursor);
+    return status ? status : drained;
+}
+
+static pkv_status check_it(void) {
+    pkv_check_report report;
+    return pkv_check(path, NULL, NULL, &report);
+}
+
+static pkv_status prune_it(void) {
+    uint64_t removed;
+    return pkv_prune_backups(path, 0, &removed);
+}
+
+static pkv_status delete_pending_of_it(void) {
+    uint64_t removed;
+    return pkv_delete_failed_pending_snapshots(path, &removed);
+}
+
+static pkv_repair_options repair_options(void) {
+    return (pkv_repair_options){.keys = PKV_KEYS_FIXED, .key_type = PKV_I64};
+}
+
+static bool lossless; /* as the last repair says */
+
+static pkv_status repair(const pkv_repair_options *options) {
+    pkv_repair_report report;
+    pkv_status status = pkv_repair(path, options, NULL, NULL, &report);
+    lossless = !status && report.missing + report.skipped == 0;
+    return status;
+}
+
+static pkv_status repair_it(void) {
+    pkv_repair_options options = repair_options();
+    options.with_backups = 1;
+    return repair(&options);
+}
+
+static pkv_status repair_it_in_place(void) {
+    pkv_repair_options options = repair_options();
+    options.in_place = 1;
+    return repair(&options);
+}
+
+/* ---- What must be there then */
+
+typedef struct scene {
+    const char *name;
+    void (*leave)(void);
+    int odd;      /* so many keys have another value than 3 */
+    int repaired; /* what all have once it is repaired, which also takes what is behind a hole */
+} scene;
+
+static const scene scenes[] = {{"a process that died", leave_dead_process, 0, 3},
+                               {"a log that lost its end", leave_hole, 1, 4},
+                               {"files without a manifest", leave_foreign, 0, 3}};
+
+/* NULL, or what is wrong with the store. So many keys, at least, must have the value. */
+static const char *judge(const char *where, int value, int count) {
+    uint64_t removed;
+    if (pkv_prune_backups(where, KEYS, &removed)) return "it is open still, or not to be opened";
+    pkv *store = open_store(where, PKV_NO);
+    if (!store) return "it does not open any more";
+    bool whole = count_of(store, value) >= count;
+    set_all(store, 5);
+    if (pkv_close(store)) return "it does not close";
+    return whole ? NULL : "something is lost";
+}
+
+static const char *judge_opened(const scene *s, pkv_status status) {
+    (void)status;
+    return judge(path, 3, KEYS - s->odd);
+}
+
+/* What could not be read is lost, and told. */
+static const char *judge_repaired(const scene *s, pkv_status status) {
+    char output[sizeof path + 16];
+    (void)snprintf(output, sizeof output, "%s.repaired", path);
+    pkv *store = open_store(output, PKV_NO);
+    bool whole = store && count_of(store, s->repaired) == KEYS;
+    if (store && pkv_close(store)) return "the repaired store does not close";
+    remove_folder("store.repaired");
+    if (!status && !store) return "the repaired store does not open";
+    if (!whole && (status ? store != NULL : lossless)) return "the repaired store is not whole";
+    return judge_opened(s, status);
+}
+
+/* Where it was interrupted, the rest is done by hand, as the next attempt says. */
+static const char *judge_repaired_in_place(const scene *s, pkv_status status) {
+    bool told = !status && !lossless;
+    if (told) return judge(path, s->repaired, 0);
+    if (!status) return judge(path, s->repaired, KEYS);
+    pkv *store = open_store(path, PKV_NO);
+    bool repaired = store && count_of(store, s->repaired) == KEYS;
+    if (store && pkv_close(store)) return "it does not close";
+    if (store) return judge(path, repaired ? s->repaired : 3, repaired ? KEYS : KEYS - s->odd);
+    if (repair_it_in_place() != PKV_USAGE) return "a second repair does not say what is to be done";
+    run("cd store && ls -d damaged-* | sort -V | tail -n 1 > ../damaged &&"
+        "(mv -t $(cat ../damaged) snapshot_* 2> /dev/null; rm ../damaged; file=$(ls repaired);"
+        "mv repaired/$file ${file%pending.bin}diff.bin)");
+    return judge(path, s->repaired, KEYS);
+}
+
+typedef struct action {
+    const char *name;
+    pkv_status (*act)(void);
+    const char *(*judge)(const scene *s, pkv_status status);
+} action;
+
+static const action actions[] = {{"open", open_it, judge_opened},
+                                 {"use", use_it, judge_opened},
+                                 {"check", check_it, judge_opened},
+                                 {"prune", prune_it, judge_opened},
+                                 {"delete pending", delete_pending_of_it, judge_opened},
+                                 {"repair", repair_it, judge_repaired},
+                                 {"repair in place", repair_it_in_place, judge_repaired_in_place}};
+
+/* A check cannot do without any of these; an open tries to clean up, too, whatever comes of it. */
+static bool must_be_told(const action *a, call_kind kind) {
+    bool reads = kind == READ || kind == OPEN || kind == STAT || kind == LOCK || kind == LIST;
+    return reads && a->act == check_it;
+}
+
+/* True if there was such a call. */
+static bool run_once(const scene *s, const action *a, call_kind kind, int call) {
+    char what[120];
+    (void)snprintf(what, sizeof what, "%s, %s", s->name, a->name);
+    remove_folder("store");
+    copy_original();
+    fail_from(kind, call, 1);
+    pkv_status status = a->act();
+    bool met = atomic_load(&failures) > 0;
+    heal();
+    check(met || !status, what, "it fails though no call does", kind, call);
+    check(status || !met || !must_be_told(a, kind), what, "a failing call is not told", kind, call);
+    const char *wrong = a->judge(s, status);
+    check(!wrong, what, wrong ? wrong : "", kind, call);
+    return met;
+}
+
+/* A close that cannot take back what a failed snapshot has listed: the manifest stays true. */
+static void close_fails(void) {
+    static const char when[] = "close";
+    log_shards = 2;
+    pkv *store = open_store(path, PKV_CHOICE_DEFAULT);
+    must(store != NULL, "open");
+    set_all(store, 1);
+    fail_from(ALLOCATE, 1, EVER);
+    check(pkv_snapshot(store) == PKV_NO_SPACE, when, "no room for a log, which is listed", 0, 0);
+    fail_from(RENAME, 1, EVER);
+    check(pkv_close(store) == PKV_IO, when, "nor can it be taken off the list", 0, 0);
+    heal();
+    store = open_store(path, PKV_NO);
+    must(store != NULL, "open");
+    check(count_of(store, 1) == KEYS, when, "a reopen finds everything", 0, 0);
+    check(pkv_snapshot(store) == PKV_OK && pkv_close(store) == PKV_OK, when, "goes on", 0, 0);
+    remove_folder("store");
+}
+
+static void run_scene(const scene *s) {
+    s->leave();
+    for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
+        for (call_kind kind = FLUSH; kind < KINDS_HERE; kind++) {
+            for (int call = 1; run_once(s, &actions[i], kind, call); call++) {
+            }
+        }
+    }
+    remove_folder("store");
+    remove_folder("original");
+}
+
+int main(void) {
+    const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    (void)snprintf(folder, sizeof folder, "%s/pkv-fault-XXXXXX", parent);
+    if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
+    (void)snprintf(path, sizeof path, "%s/store", folder);
+    close_fails();
+    for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) run_scene(&scenes[i]);
+    (void)rmdir(folder);
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
