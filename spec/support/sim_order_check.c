@@ -320,8 +320,9 @@ static bool call_fails(world *w) {
     if (!begin(w)) return true;
     set_all(w);
     sim_fail(w->variant / 2 + 1, EIO, false);
-    (void)take_snapshot(w);
-    bool met = sim_failures() > 0;
+    pkv_status status = take_snapshot(w);
+    bool met = sim_failures() > 0, told = !status || pkv_error_detail()->os_error == EIO;
+    (void)check(w, told, "a snapshot fails with another error than that of the call");
     sim_fail(0, 0, false);
     set(w, 2);
     (void)flush(w);
@@ -332,11 +333,13 @@ static bool call_fails(world *w) {
 }
 
 /* The process dies at a call during a snapshot: from then on, none does anything. The power fails
- * while the store is opened again, and flushed, and some time later. */
+ * while the store is opened again, and flushed, and some time later. It had been closed before. */
 static bool process_dies(world *w) {
     w->take_turn = do_nothing;
     if (!begin(w)) return true;
     set_all(w);
+    close_store(w);
+    if (!check(w, open_store(w) == PKV_OK, "it does not open")) return true;
     if (w->variant % 2) (void)check(w, flush(w) == PKV_OK, "a flush fails");
     set(w, 1);
     sim_fail(w->variant / 2 + 1, EIO, true);

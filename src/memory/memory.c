@@ -215,9 +215,10 @@ pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t cap
     }
     block b = block_read(shard_at(s, at.offset), s->fixed_keys);
     size_t copied = b.value_size < capacity ? b.value_size : capacity;
+    if (PLANTED(read_after_unlock)) os_rw_unlock(lock);
     if (copied > 0) memcpy(buffer, b.value, copied);
+    if (PLANTED(read_after_unlock)) os_lock_shared(lock);
     os_rw_unlock(lock);
-    if (PLANTED(read_after_unlock) && copied > 0) memcpy(buffer, b.value, copied);
     *size = b.value_size;
     if (type != NULL) *type = b.type;
     return PKV_OK;
