@@ -159,7 +159,7 @@ pkv_status wal_append(wal *log, uint32_t shard, record *entry, uint64_t *positio
     wal_shard *s = &log->shards[shard];
     bool keep = log->options.sync == PKV_SYNC_BUFFERED, broken = false, wake = false;
     os_lock(&s->append);
-    if (wal_broken(log) && !PLANTED(append_to_broken_log)) {
+    if (atomic_load_explicit(&log->broken, memory_order_acquire) && !PLANTED(append_to_broken)) {
         os_unlock(&s->append);
         return fail_read_only(log);
     }
