@@ -183,6 +183,11 @@ tsan: test-deps ## run the C check programs under ThreadSanitizer
 	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/tsan VARIANT="$(TSAN)"
 	@.ci/test --programs $(BUILD)/tsan
 
+.PHONY: planted
+planted: test-deps ## show that the tests find each fault that can be planted, see spec/planted/faults
+	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/planted VARIANT=-DPKV_PLANT
+	@JOBS=$(JOBS) spec/planted/run $(BUILD)/planted
+
 # Atomic, since threads count too; and a fork must not reset what handlers have counted in the child.
 COVERAGE = --coverage -fprofile-update=atomic -fno-builtin-fork -DPKV_COVERAGE
 

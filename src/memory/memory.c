@@ -2,6 +2,7 @@
 #include <string.h>
 #include "../bytes/hash.h"
 #include "../bytes/limits.h"
+#include "../bytes/planted.h"
 #include "../os/error.h"
 #include "block.h"
 #include "shard.h"
@@ -149,7 +150,7 @@ pkv_status memory_prepare_unset(memory *m, const memory_key *key, memory_change 
 void memory_abandon(memory *m, memory_change *change) {
     shard *s = shard_of(m, change->shard);
     table_abandon_insert(s);
-    if (change->block != 0) give_block(s, change->block);
+    if (change->block != 0 && !PLANTED(leak_abandoned)) give_block(s, change->block);
 }
 
 static void count_block(shard *s, uint32_t offset, bool gone) {

@@ -113,7 +113,9 @@ pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t cap
     }
     if (seen == LOOK_SPOILT || seen == LOOK_LONG) {
         seqlock_lock_shared(&s->lock);
+        if (PLANTED(read_after_unlock)) seqlock_unlock_shared(&s->lock);
         seen = find_locked(&r);
+        if (PLANTED(read_after_unlock)) seqlock_lock_shared(&s->lock);
         seqlock_unlock_shared(&s->lock);
     }
     return seen == LOOK_FOUND ? PKV_OK : PKV_NOT_FOUND;

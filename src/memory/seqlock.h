@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include "../bytes/planted.h"
 #include "../os/os.h"
 #include "../os/visibility.h"
 
@@ -48,6 +49,7 @@ static inline uint32_t seqlock_version(const seqlock *s) {
 }
 
 static inline bool seqlock_unchanged(const seqlock *s, uint32_t version) {
+    if (PLANTED(believe_any_version)) return true;
     seqlock_fence(memory_order_acquire);
     return atomic_load_explicit(&s->version, memory_order_relaxed) == version;
 }
@@ -68,9 +70,11 @@ bool seqlock_begin_write_among_readers(seqlock *s);
 
 static inline bool seqlock_begin_write(seqlock *s) {
     uint32_t version = atomic_load_explicit(&s->version, memory_order_relaxed);
-    atomic_store_explicit(&s->version, version + 1, memory_order_relaxed);
+    version += PLANTED(return_to_version) ? UINT32_MAX : 1;
+    atomic_store_explicit(&s->version, version, memory_order_relaxed);
     seqlock_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&s->readers, memory_order_acquire) == 0) return false;
+    if (PLANTED(overlook_readers)) return false;
     return seqlock_begin_write_among_readers(s);
 }
 
