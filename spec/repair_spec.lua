@@ -308,6 +308,22 @@ describe("pkv repair without a manifest", function()
       assert.same({ only = "one" }, content_of(output))
    end)
 
+   it("reads a snapshot of the crate's whose renaming was interrupted", function()
+      local function records(from, upto)
+         local parts = {}
+         for i = from, upto do parts[#parts + 1] = ("\x0d\x0a\x02%d\x12\x07value%d"):format(i, i) end
+         return table.concat(parts)
+      end
+      assert(lfs.mkdir(path))
+      helper.write(path .. "/snapshot_2_0-of-2_full.bin", records(10, 29))
+      helper.write(path .. "/snapshot_2_1-of-2_pending.bin", records(30, 49))
+      local content = {}
+      for i = 10, 49 do content[tostring(i)] = "value" .. i end
+      local code, out, output = repair("--keys", "string")
+      assert.equal(DONE, code, out)
+      assert.same(content, content_of(output))
+   end)
+
    it("finds the crate's records again behind damage", function()
       local parts, content = {}, {}
       for i = 10, 59 do
@@ -363,7 +379,7 @@ describe("pkv repair in place", function()
       assert.same(content, content_of(path, { values = "string" }))
    end)
 
-   it("that was interrupted leaves a folder that nobody opens, and says how to go on", function()
+   it("that was interrupted leaves a folder that nobody opens, and is ended by another", function()
       local content = logged(5)
       local original = disk.files(path)
       assert.equal(DONE, (command("repair", "--in-place", path)))
@@ -377,12 +393,19 @@ describe("pkv repair in place", function()
       assert.is_nil(store)
       assert.equal("corrupt", code)
       assert.equal(original[LOG], helper.read(path .. "/" .. LOG))
-      local exit, _, err = command("repair", "--in-place", path)
+      local exit, out = command("check", path)
+      assert.equal(LOST, exit)
+      assert.match("damaged repaired -: a repair in place was interrupted", out, 1, true)
+      local err
+      exit, _, err = command("repair", "--output", disk.folder(), path)
       assert.equal(WRONG_USE, exit)
       assert.match("interrupted", err)
-      assert(os.rename(path .. "/" .. LOG, path .. "/damaged-1/" .. LOG))
-      assert(os.rename(path .. "/repaired/" .. pending, path .. "/" .. log))
+      exit, out = command("repair", "--in-place", path)
+      assert.equal(DONE, exit)
+      assert.match("finished: ", out, 1, true)
+      assert.equal(0, (command("check", path)))
       assert.same(content, content_of(path))
+      assert.same(original, disk.files(path .. "/damaged-1"))
    end)
 end)
 

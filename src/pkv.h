@@ -300,8 +300,9 @@ typedef struct pkv_check_report {
 /* Reads all that is in force in a folder that nobody has open (PKV_LOCKED otherwise), and its
  * backups, with the rules of pkv_open, but goes on after each finding: behind a damaged range of a
  * file with the next record that can be read. Tells 100 findings about a file at most, 1,000 in
- * all, and then how many more there are. Changes nothing; a lock file is made where there is none. PKV_CORRUPT if any file is damaged, else
- * PKV_IO if any cannot be read; the report is written then too. `on_finding` may be NULL. */
+ * all, and then how many more there are. Changes nothing; a lock file is made where there is none.
+ * PKV_CORRUPT if any file is damaged, else PKV_IO if any cannot be read; the report is written then
+ * too. `on_finding` may be NULL. */
 PKV_API pkv_status pkv_check(const char *path, pkv_on_finding on_finding, void *context,
                              pkv_check_report *report);
 
@@ -319,8 +320,10 @@ typedef struct pkv_repair_report {
     uint64_t skipped, skipped_bytes; /* ranges of files */
     uint64_t missing;                /* files that cannot be read at all */
     int manifest_lost;               /* which files were in force is known from their names only */
-    char output[4096];               /* where the salvaged store is */
-    char originals[4096];            /* where the old files are */
+    int finished; /* in place: an earlier repair was interrupted, and is ended now; nothing was read
+                   */
+    char output[4096];    /* where the salvaged store is */
+    char originals[4096]; /* where the old files are */
 } pkv_repair_report;
 
 /* Salvages every record that can be read from a folder that nobody has open (PKV_LOCKED otherwise)
@@ -328,8 +331,9 @@ typedef struct pkv_repair_report {
  * missing, a key whose newest record was lost has an older value, or none, or is back though it was
  * removed; which keys these are cannot be known. PKV_OK if the new store is written, whatever was
  * lost; PKV_USAGE if the options do not do. In place, the old files are moved to the first free
- * folder `path`/damaged-1, -2, ..., and the new ones put in their place: doc/c.md tells what a
- * crash leaves. `options` and `on_finding` may be NULL. */
+ * folder `path`/damaged-1, -2, ..., and the new ones put in their place. Should that be
+ * interrupted, another repair in place ends it: doc/c.md tells more. `options` and `on_finding` may
+ * be NULL. */
 PKV_API pkv_status pkv_repair(const char *path, const pkv_repair_options *options,
                               pkv_on_finding on_finding, void *context, pkv_repair_report *report);
 

@@ -69,6 +69,12 @@ int command_repair(const options *chosen, char **arguments) {
     pkv_repair_report report = {0};
     pkv_status status = pkv_repair(arguments[0], &wanted, print_finding, NULL, &report);
     if (status != PKV_OK) return complain_status(status, arguments[0]);
+    if (report.finished) {
+        printf(
+            "finished: an earlier repair of %s, which was interrupted; the old files are in %s\n",
+            report.output, report.originals);
+        return EXIT_DONE;
+    }
     print_losses(&report);
     printf("salvaged: %" PRIu64 " records of %" PRIu64 " files into %s; the old files are in %s\n",
            report.records, report.files, report.output, report.originals);

@@ -51,8 +51,14 @@ static void tell_leftover(disk *d, const file_name *name, const char *text) {
 
 static int find_others(void *context, const char *text) {
     disk *d = context;
-    bool is_known = strcmp(text, MANIFEST_NEW_NAME) == 0 || strcmp(text, REPAIRED_NAME) == 0;
-    if (is_known) findings_leftover(d->findings, text, size_of(d, text));
+    bool is_repaired = strcmp(text, REPAIRED_NAME) == 0;
+    if (is_repaired && disk_repair_interrupted(d)) {
+        (void)findings_take(d->findings, fail(PKV_CORRUPT, text, NO_OFFSET, 0,
+                                              "a repair in place was interrupted: another one ends "
+                                              "it, and the store can be opened again"));
+    } else if (is_repaired || strcmp(text, MANIFEST_NEW_NAME) == 0) {
+        findings_leftover(d->findings, text, size_of(d, text));
+    }
     return 0;
 }
 

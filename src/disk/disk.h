@@ -124,6 +124,10 @@ void disk_remove_leftovers(disk *d);
 pkv_status disk_prune_backups(const char *path, uint32_t keep, uint64_t *removed);
 pkv_status disk_delete_pending(const char *path, uint64_t *removed);
 
+/* Has a repair in place left the folder such that it can be opened only when another has ended what
+ * that one began? (repair.c) */
+bool disk_repair_interrupted(const disk *d);
+
 pkv_status disk_check(const char *path, pkv_on_finding call, void *context,
                       pkv_check_report *report);
 pkv_status disk_repair(const char *path, const pkv_repair_options *options, pkv_on_finding call,

@@ -78,20 +78,39 @@ static void tell_read(const file_salvage *f) {
     findings_tell(&f->s->to, &finding);
 }
 
-static pkv_status salvage_one(salvage *s, const salvage_file *file, snapshot_writer *out) {
-    file_salvage f = {.s = s, .out = out};
-    pkv_status status = open_file(s, file, &f.in);
-    if (status) {
-        status = findings_take(&s->to, status);
-        if (!status) s->report->missing++;
-        return status;
+/* What cannot be read is no failure, but told. */
+static pkv_status lose(salvage *s, salvage_file *file, pkv_status status) {
+    status = findings_take(&s->to, status);
+    if (status) return status;
+    file->lost = true;
+    s->report->missing++;
+    return PKV_OK;
+}
+
+pkv_status salvage_peek(salvage *s, salvage_file *file, uint8_t *bytes, size_t capacity,
+                        size_t *size) {
+    reader in = {0};
+    *size = 0;
+    if (file->lost) return PKV_OK;
+    pkv_status status = open_file(s, file, &in);
+    if (status) return lose(s, file, status);
+    int error = os_file_read(in.fd, bytes, capacity, 0, size);
+    if (error) {
+        *size = 0;
+        status = lose(s, file, fail_os(in.name, 0, error, "cannot read %s", in.name));
     }
+    reader_close(&in);
+    return status;
+}
+
+static pkv_status salvage_one(salvage *s, salvage_file *file, snapshot_writer *out) {
+    file_salvage f = {.s = s, .out = out};
+    if (file->lost) return PKV_OK;
+    pkv_status status = open_file(s, file, &f.in);
+    if (status) return lose(s, file, status);
     sweep all = {put_batch, leave_out, &f};
     status = sweep_run(&f.in, file->size, &all);
-    if (status == PKV_IO && !f.cannot_write) {
-        status = findings_take(&s->to, status);
-        s->report->missing++; /* the rest of it */
-    }
+    if (status == PKV_IO && !f.cannot_write) status = lose(s, file, status); /* the rest of it */
     if (!status) {
         s->report->files++;
         s->report->records += f.records;
