@@ -310,6 +310,7 @@ static void lock_is_held(void) {
     (void)snprintf(doing, sizeof doing, "a lock that is held, and sleep interrupted");
     probe_fail(&plan, 1);
     check(try_open(PKV_SYNC_OS, &store) == PKV_LOCKED, "the store is locked");
+    os_back_off(1000); /* sleeps, too, and minds no more */
     heal();
     (void)close(fd);
     store = open_store(PKV_SYNC_OS);

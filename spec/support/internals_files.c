@@ -99,8 +99,8 @@ static int l_fileset(lua_State *L) {
     return 2;
 }
 
-/* examine_rest(path, name, salt, origin): of a file, from its beginning on, where the rest ends, its
- * highest mark, and how many bytes it took to know that. */
+/* examine_rest(path, name, salt, origin): of a file, from its beginning on, where the rest ends,
+ * its highest mark, and how many bytes it took to know that. */
 static int l_examine_rest(lua_State *L) {
     static const char *const origins[] = {"ours", "foreign", NULL};
     const char *path = luaL_checkstring(L, 1);

@@ -33,20 +33,25 @@ static pkv_status count_entries(void *context, const record *entries, size_t cou
 
 /* ---- What an open would remove, or nobody needs */
 
-static uint64_t size_of(const disk *d, const char *text) {
+static void tell_file(disk *d, const char *text) {
     uint64_t size = 0;
-    int fd;
-    if (os_file_open(&d->folder, text, OS_READ, &fd) != 0) return 0;
-    (void)os_file_size(fd, &size);
-    (void)os_file_close(fd);
-    return size;
+    int fd, error = os_file_open(&d->folder, text, OS_READ, &fd);
+    if (!error) {
+        error = os_file_size(fd, &size);
+        (void)os_file_close(fd);
+    }
+    if (error) {
+        (void)findings_take(d->findings,
+                            fail_os(text, NO_OFFSET, error, "cannot tell how large %s is", text));
+    }
+    findings_leftover(d->findings, text, size);
 }
 
 /* Without a manifest, a group that could not be taken is no leftover: nothing can be removed. */
 static void tell_leftover(disk *d, const file_name *name, const char *text) {
     bool is_listed = manifest_find(&d->m.logs, name->ordinal) != NULL;
     if (!d->had_manifest && name->kind != FILE_PENDING && !is_listed) return;
-    findings_leftover(d->findings, text, size_of(d, text));
+    tell_file(d, text);
 }
 
 static int find_others(void *context, const char *text) {
@@ -56,8 +61,10 @@ static int find_others(void *context, const char *text) {
         (void)findings_take(d->findings, fail(PKV_CORRUPT, text, NO_OFFSET, 0,
                                               "a repair in place was interrupted: another one ends "
                                               "it, and the store can be opened again"));
-    } else if (is_repaired || strcmp(text, MANIFEST_NEW_NAME) == 0) {
-        findings_leftover(d->findings, text, size_of(d, text));
+    } else if (is_repaired) {
+        findings_leftover(d->findings, text, 0);
+    } else if (strcmp(text, MANIFEST_NEW_NAME) == 0) {
+        tell_file(d, text);
     }
     return 0;
 }

@@ -155,7 +155,8 @@ static int open_regular(const os_folder *folder, const char *name, int flags, in
         error = errno;
     } else if (!S_ISREG(facts.st_mode)) {
         error = EINVAL;
-    } else if ((flags & O_EXCL) && fchmod(fd, 0600) != 0) { /* whatever the umask */
+    } else if ((flags & O_EXCL) &&
+               fchmod(fd, PLANTED(open_to_all) ? 0644 : 0600) != 0) { /* whatever the umask */
         error = errno;
     }
     if (error) {
@@ -163,7 +164,6 @@ static int open_regular(const os_folder *folder, const char *name, int flags, in
         if (flags & O_EXCL) (void)unlinkat(folder->fd, name, 0);
         return error;
     }
-    if (PLANTED(open_to_all)) (void)fchmod(fd, 0644);
     *out = fd;
     return 0;
 }
