@@ -57,6 +57,7 @@ build = {
             "src/lua/msgpack_read.c",
             "src/lua/msgpack_write.c",
             "src/lua/open.c",
+            "src/lua/soundness.c",
             "src/lua/store_object.c",
             "src/lua/values.c",
             "src/memory/arena.c",
