@@ -33,7 +33,7 @@
 #endif
 #define SECONDS 25.0 /* no episode begins later */
 
-#include "sim_model.h"
+#include "sim_explore.h"
 
 /* ---- Writing */
 

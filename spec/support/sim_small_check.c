@@ -11,7 +11,7 @@
 #define LONGEST 3
 #endif
 
-#include "sim_model.h"
+#include "sim_explore.h"
 
 enum { SET, SET_OTHER, UNSET, SYNC, SNAPSHOT, REOPEN, OPERATIONS };
 

@@ -66,6 +66,10 @@ void sim_fail(unsigned call, int error, bool ever);
 /* How many calls have failed since. */
 unsigned sim_failures(void);
 
+/* `told` gets a line for each call that has read or changed a file or a name, as the probed
+ * platform layer tells them (spec/support/probe.h). It must not call the disk. */
+void sim_on_call(void (*told)(const char *line));
+
 /* ---- For the builder of images (simulated_cut.c): files are put on the disk as if flushed. */
 uint32_t sim_put_file(const char *name);
 void sim_put_bytes(uint32_t file, const uint8_t *bytes, uint64_t size);
@@ -81,6 +85,8 @@ void sim_replay_free(sim_replay *replay);
 void sim_replay_to(sim_replay *replay, size_t events);
 /* Is anything not durable? */
 bool sim_replay_pending(const sim_replay *replay);
+/* How many changes of names are not durable, and how many bundles have names in common. */
+size_t sim_replay_names(const sim_replay *replay, size_t *bundles);
 
 typedef enum sim_share {
     SIM_NONE,
@@ -90,7 +96,10 @@ typedef enum sim_share {
     SIM_LATE,   /* what belongs to the newest file that has anything in the cache */
     SIM_LAST,   /* the last page of each file, no other */
     SIM_RANDOM, /* up to a point chosen for each page, file, or the folder */
-    SIM_BY_NAME /* names only: up to a point chosen for each name */
+    /* Of names only: */
+    SIM_BY_NAME, /* up to a point chosen for each bundle of changes that have names in common */
+    SIM_FIRST,   /* the first so many, as the seed says */
+    SIM_CHOSEN   /* all of those bundles whose bits are set in the seed, none of the others */
 } sim_share;
 
 typedef struct sim_cut {
@@ -101,5 +110,7 @@ typedef struct sim_cut {
 /* Empties the disk and puts on it what the power cut leaves; starts a journal if wanted, which
  * begins with what is there. Nobody may have files open. */
 void sim_replay_cut(sim_replay *replay, sim_cut cut, bool record);
+/* The same for cuts that leave the same names and bytes. */
+uint64_t sim_replay_hash(sim_replay *replay, sim_cut cut);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "../bytes/hash.h"
 
 #define FILES_MAX   512u
 #define NAMES_MAX   256u
@@ -22,6 +23,7 @@ typedef struct replay_file {
     uint64_t size, capacity;
     const sim_event **pending;
     size_t count, room;
+    uint64_t hash; /* of the bytes, as flushed; 0: not known */
 } replay_file;
 
 typedef struct replay_name {
@@ -149,6 +151,7 @@ static void play(sim_replay *replay, const sim_event *event) {
     case SIM_FILE_SYNC:
         for (size_t i = 0; i < file->count; i++) apply(file, file->pending[i]);
         file->count = 0;
+        file->hash = 0;
         break;
     case SIM_FOLDER_SYNC:
         flush_folder(replay);
@@ -290,37 +293,69 @@ static void cut_file(sim_replay *replay, uint32_t number, const sim_cut *cut) {
     }
 }
 
+static uint64_t hash_of(const replay_file *file) {
+    return hash_bytes(file->bytes, (size_t)file->size, 1) | 1;
+}
+
 static bool touches(const sim_event *a, const char *name) {
     return name[0] && (strcmp(a->name, name) == 0 || strcmp(a->to, name) == 0);
 }
 
-/* groups[i] is the same for changes that have to do with each other. */
-static void group_names(const sim_replay *replay, size_t *groups) {
+/* bundles[i] is the same number for changes that have to do with each other; numbers count from 0
+ * in the order of the first changes. Returns how many there are. */
+static size_t bundle_names(const sim_replay *replay, size_t bundles[PENDING_MAX]) {
+    size_t first[PENDING_MAX], count = 0;
     for (size_t i = 0; i < replay->count; i++) {
-        groups[i] = i;
         const sim_event *event = replay->pending[i];
+        first[i] = i;
         for (size_t j = 0; j < i; j++) {
             if (!touches(replay->pending[j], event->name) &&
                 !touches(replay->pending[j], event->to)) {
                 continue;
             }
-            size_t joined = groups[j];
+            size_t joined = first[j] > first[i] ? first[j] : first[i];
+            size_t to = first[j] < first[i] ? first[j] : first[i];
             for (size_t k = 0; k <= i; k++) {
-                if (groups[k] == joined) groups[k] = i;
+                if (first[k] == joined) first[k] = to;
             }
         }
+    }
+    for (size_t i = 0; i < replay->count; i++)
+        bundles[i] = first[i] == i ? count++ : bundles[first[i]];
+    return count;
+}
+
+size_t sim_replay_names(const sim_replay *replay, size_t *bundles) {
+    size_t numbers[PENDING_MAX];
+    *bundles = bundle_names(replay, numbers);
+    return replay->count;
+}
+
+/* Changes of names before this one stay. */
+static size_t name_point(const sim_replay *replay, size_t bundle, const sim_cut *cut) {
+    size_t count = replay->count;
+    switch (cut->names) {
+    case SIM_NONE:
+        return 0;
+    case SIM_RANDOM:
+        return point(count, mix(cut->seed, 1, 0));
+    case SIM_BY_NAME:
+        return point(count, mix(cut->seed, 2, bundle));
+    case SIM_FIRST:
+        return cut->seed < count ? (size_t)cut->seed : count;
+    case SIM_CHOSEN:
+        return bundle < 64 && cut->seed >> bundle & 1 ? count : 0;
+    default:
+        return count;
     }
 }
 
 static void cut_folder(const sim_replay *replay, const sim_cut *cut, folder_image *folder) {
-    size_t groups[PENDING_MAX];
+    size_t bundles[PENDING_MAX];
     *folder = replay->folder;
-    if (cut->names == SIM_BY_NAME) group_names(replay, groups);
+    (void)bundle_names(replay, bundles);
     for (size_t i = 0; i < replay->count; i++) {
-        size_t upto = cut->names == SIM_NONE ? 0 : replay->count;
-        if (cut->names == SIM_RANDOM) upto = point(replay->count, mix(cut->seed, 1, 0));
-        if (cut->names == SIM_BY_NAME) upto = point(replay->count, mix(cut->seed, 2, groups[i]));
-        if (i < upto) apply_name(folder, replay->pending[i]);
+        if (i < name_point(replay, bundles[i], cut)) apply_name(folder, replay->pending[i]);
     }
 }
 
@@ -333,4 +368,24 @@ void sim_replay_cut(sim_replay *replay, sim_cut cut, bool record) {
         uint32_t file = sim_put_file(folder.names[i].text);
         sim_put_bytes(file, replay->scratch.bytes, replay->scratch.size);
     }
+}
+
+uint64_t sim_replay_hash(sim_replay *replay, sim_cut cut) {
+    folder_image folder;
+    uint64_t sum = 0;
+    cut_folder(replay, &cut, &folder);
+    for (size_t i = 0; i < folder.count; i++) {
+        const replay_name *name = &folder.names[i];
+        replay_file *file = &replay->files[name->file];
+        uint64_t hash = file->hash;
+        if (file->count > 0) {
+            cut_file(replay, name->file, &cut);
+            hash = hash_of(&replay->scratch);
+        } else if (!hash) {
+            hash = file->hash = hash_of(file);
+        }
+        sum += mix(hash, hash_bytes(name->text, strlen(name->text), 1),
+                   file->count ? replay->scratch.size : file->size);
+    }
+    return sum;
 }
