@@ -384,8 +384,8 @@ static bool keep_step(wal_shard *s) {
     uint64_t tail = file->tail, window = window_of(tail);
     uint64_t ready = atomic_load_explicit(&file->ready, memory_order_relaxed);
     bool enough = ready >= tail + window;
-    /* Should there be no more to be had, the writer will meet it, and say so: it is tried again when
-     * he has come further. */
+    /* Should there be no more to be had, the writer will meet it, and say so: it is tried again
+     * when he has come further. */
     s->wake_at = enough ? ready - window / 2 : tail + WAL_SEGMENT_MIN / 2;
     os_unlock(&s->append);
     if (tail > FORGET_LAG) log_file_forget(file, tail - FORGET_LAG);
