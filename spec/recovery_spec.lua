@@ -251,12 +251,17 @@ for _, wal_io in ipairs { "mmap", "pwrite" } do
       it("does not come back with what was cut off, whatever is appended later", function()
          die_with(keys, options)
          local bytes, records = log_of(path)
-         helper.write(path .. "/" .. LOG, disk.flipped(bytes, records[2].from + 5))
-         assert.same(values_of(keys, 1), content_of(path))
-         local store = assert(pkv.open(path))
-         store.TWO = "value of two" -- as long as what stood there
-         assert(pkv.close(store))
-         assert.same({ one = "value of one", TWO = "value of two" }, content_of(path))
+         for _, ending in ipairs { "assert(pkv.close(store))", "" } do
+            local folder = disk.copy(path)
+            helper.write(folder .. "/" .. LOG, disk.flipped(bytes, records[2].from + 5))
+            disk.killed(folder, [[
+               local store = assert(pkv.open(path))
+               assert(#store == 1)
+               store.TWO = "value of 2" ]] .. ending)
+            local _, now = log_of(folder)
+            assert.equal(records[2].upto, now[2].upto) -- as long as what stood there
+            assert.same({ one = "value of one", TWO = "value of 2" }, content_of(folder))
+         end
       end)
    end)
 end

@@ -511,6 +511,18 @@ describe("a damaged snapshot file", function()
       is_refused("snapshot_4_0-of-1_full.bin", 0)
    end)
 
+   it("that has a record in place of another", function()
+      local store = open { snapshot_interval = false }
+      for i = 1, 3 do store["key " .. i] = i end
+      assert(pkv.snapshot(store))
+      assert(pkv.close(store))
+      local bytes = helper.read(path .. "/" .. full)
+      local first, second = table.unpack(disk.records(bytes))
+      assert.equal(first.upto - first.from, second.upto - second.from)
+      helper.write(path .. "/" .. full, disk.patched(bytes, second.from, bytes:sub(first.from + 1, first.upto)))
+      is_refused(full)
+   end)
+
    it("of many, or one that lost its order", function()
       make(1, { snapshot_shard_bytes = 1, memory_shards = 2 })
       local one, two = path .. "/snapshot_2_0-of-2_full.bin", path .. "/snapshot_2_1-of-2_full.bin"

@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "../../src/pkv.h"
 
@@ -306,14 +307,32 @@ static void life_fails(call_kind kind, int call, int *last) {
     remove_store();
 }
 
-/* The same while a store with a snapshot and a log is opened: it opens whole, or not at all. */
-static void open_fails(call_kind kind, int call, int *last) {
-    int id = (int)kind * 1000 + call;
+static void make_store(bool closed) {
     pkv *store = open_store(PKV_SYNC_OS);
     set_all(store, 1);
-    check(pkv_snapshot(store) == PKV_OK, "a snapshot", id);
+    check(pkv_snapshot(store) == PKV_OK, "a snapshot", closed);
     set_all(store, 2);
-    check(pkv_close(store) == PKV_OK, "close", id);
+    if (closed) check(pkv_close(store) == PKV_OK, "close", closed);
+}
+
+/* By a process that dies. */
+static void leave_store(void) {
+    (void)fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        make_store(false);
+        _exit(failed > 0);
+    }
+    int how = 0;
+    check(waitpid(child, &how, 0) == child && how == 0, "a process dies", how);
+}
+
+/* The same while a store with a snapshot and a log is opened, which was closed, or whose process
+ * died: it opens whole, or not at all. */
+static void open_fails(call_kind kind, int call, bool closed, int *last) {
+    int id = (int)kind * 1000 + call * 10 + closed;
+    closed ? make_store(true) : leave_store();
+    pkv *store = NULL;
     pkv_config config = config_of(PKV_SYNC_OS);
     fail_from(kind, call, false);
     pkv_status status = pkv_open(path, &config, &store);
@@ -329,11 +348,27 @@ static void open_fails(call_kind kind, int call, int *last) {
     remove_store();
 }
 
+/* The name of a new folder is flushed, and of its parent, before the store is there. */
+static void new_name_fails(int call) {
+    char whole[sizeof path];
+    memcpy(whole, path, sizeof path);
+    (void)snprintf(path + strlen(path), sizeof path - strlen(path), "/below");
+    pkv *store;
+    fail_from(FLUSH_FOLDER, call, false);
+    check(pkv_open(path, NULL, &store) == PKV_IO, "a name that cannot be flushed is told", call);
+    check(strstr(pkv_error_detail()->message, "cannot create folder") != NULL, "whose it is", call);
+    heal();
+    memcpy(path, whole, sizeof path);
+    remove_store();
+}
+
 static void all_fail(call_kind kind) {
     int last = 0;
     for (int call = 1; !last; call++) life_fails(kind, call, &last);
-    last = 0;
-    for (int call = 1; !last; call++) open_fails(kind, call, &last);
+    for (int closed = 0; closed < 2; closed++) {
+        last = 0;
+        for (int call = 1; !last; call++) open_fails(kind, call, closed, &last);
+    }
     for (int ever = 0; ever < 2; ever++) {
         last = 0;
         for (int call = 1; !last; call++) snapshot_fails(kind, call, ever, &last);
@@ -347,6 +382,7 @@ int main(void) {
     if (!mkdtemp(folder)) return 1;
     (void)snprintf(path, sizeof path, "%s/store", folder);
     flush_fails();
+    for (int call = 1; call <= 2; call++) new_name_fails(call);
     for (wal_io = PKV_WAL_IO_MMAP; wal_io <= PKV_WAL_IO_PWRITE; wal_io++) {
         for (call_kind kind = FLUSH; kind < KINDS_HERE; kind++) all_fail(kind);
     }
