@@ -81,6 +81,7 @@ static void check_forked(pkv *store, pkv_cursor *cursor) {
     check(pkv_set(store, a, one) == PKV_FORKED, "set");
     check(pkv_unset(store, a) == PKV_FORKED, "unset");
     check(pkv_count(store, &number) == PKV_FORKED, "count");
+    if (failed > 0) leave(); /* what follows would wait for threads that are not there */
     check(pkv_sync(store) == PKV_FORKED, "sync");
     check(pkv_snapshot(store) == PKV_FORKED, "snapshot");
     check(pkv_stats_get(store, &stats) == PKV_FORKED, "stats");
@@ -222,11 +223,13 @@ static void *open_and_close(void *context) {
     (void)context;
     char other[80];
     (void)snprintf(other, sizeof other, "%s-other", path);
+    unsigned locked = 0;
     while (!atomic_load(&stop)) {
         pkv *store;
-        if (pkv_open(other, NULL, &store) || pkv_set(store, a, one) || pkv_close(store)) {
-            return "opening failed";
-        }
+        pkv_status status = pkv_open(other, NULL, &store);
+        /* By a child that has not come to run yet, for longer than an open waits. */
+        if (status == PKV_LOCKED && locked++ < 40) continue;
+        if (status || pkv_set(store, a, one) || pkv_close(store)) return "opening failed";
     }
     return NULL;
 }
@@ -271,7 +274,7 @@ int main(void) {
     if (MAY_START_THREADS) check_grandchild();
     check_dead_parent(false);
     check_dead_parent(true);
-    if (MAY_USE_HEAP) check_busy_parent();
+    if (MAY_USE_HEAP && failed == 0) check_busy_parent();
     char command[64];
     (void)snprintf(command, sizeof command, "rm -rf %s", folder);
     if (system(command)) printf("cannot remove %s\n", folder);
