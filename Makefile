@@ -167,6 +167,11 @@ tsan: test-deps ## run the C check programs under ThreadSanitizer
 	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/tsan VARIANT="$(TSAN)"
 	@.ci/test --programs $(BUILD)/tsan
 
+.PHONY: planted
+planted: test-deps ## show that the tests find each fault that can be planted, see spec/planted/faults
+	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/planted VARIANT=-DPKV_PLANT
+	@JOBS=$(JOBS) spec/planted/run $(BUILD)/planted
+
 .PHONY: coverage
 coverage: test-deps ## run all tests and show how much of the library they reach
 	@.ci/install-packages $(COVERAGE_PACKAGES)

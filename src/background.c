@@ -110,6 +110,7 @@ static pkv_status walk_part(void *context, uint32_t part, uint32_t parts, snapsh
 static void settle_writers(void *context) {
     pkv *store = context;
     for (uint32_t i = 0; i < store->memory.shard_count; i++) {
+        if (PLANTED(settle_first_shard) && i > 0) return;
         memory_begin(&store->memory, i);
         memory_end(&store->memory, i);
     }

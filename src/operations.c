@@ -41,8 +41,9 @@ static uint32_t log_shard(const pkv *store, const memory_key *key) {
 static pkv_status commit(pkv *store, const memory_key *key, record *entry, memory_change *change) {
     uint64_t position = 0;
     uint32_t shard = log_shard(store, key);
+    if (PLANTED(log_in_other_shard) && entry->unset) shard = store->config.wal_shards - 1 - shard;
     pkv_status status = wal_append(store->disk.log, shard, entry, &position);
-    if (status) {
+    if (status && !PLANTED(apply_unlogged)) {
         memory_abandon(&store->memory, change);
     } else {
         memory_apply(&store->memory, change);

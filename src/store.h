@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 #include "pkv.h"
+#include "bytes/planted.h"
 #include "disk/disk.h"
 #include "memory/memory.h"
 #include "os/error.h"
@@ -63,6 +64,7 @@ struct pkv {
 static inline pkv_status store_usable(const pkv *store) {
     if (!store) return fail(PKV_CLOSED, NULL, NO_OFFSET, 0, "the store is closed");
     if (store->fork_generation == os_fork_generation()) return PKV_OK;
+    if (PLANTED(forget_fork)) return PKV_OK;
     return fail(PKV_FORKED, NULL, NO_OFFSET, 0,
                 "this store was opened before fork, by the parent process; open it anew");
 }

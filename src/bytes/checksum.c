@@ -6,6 +6,7 @@
  * coefficient of x^0). */
 #include <stdbool.h>
 #include "checksum.h"
+#include "planted.h"
 #include "varint.h"
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
@@ -155,6 +156,7 @@ uint32_t checksum(uint32_t crc, const void *data, size_t size) {
 }
 
 uint32_t checksum_seed(uint64_t ordinal, uint64_t salt) {
+    if (PLANTED(drop_checksum_seed)) return 0;
     uint8_t bytes[16];
     store_u64(bytes, ordinal);
     store_u64(bytes + 8, salt);

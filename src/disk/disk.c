@@ -7,6 +7,7 @@
 #include <string.h>
 #include "../bytes/hash.h"
 #include "../bytes/limits.h"
+#include "../bytes/planted.h"
 #include "../os/error.h"
 
 /* ---- The folder and its lock */
@@ -118,6 +119,7 @@ static bool is_leftover(const disk *d, const file_name *name, const char *text) 
     uint64_t last = last_of(&d->m.logs), snapshot = last_of(&d->m.snapshots);
     if (last < snapshot) last = snapshot;
     if (!d->m.clean) last = d->m.last_ordinal;
+    if (PLANTED(take_any_for_leftover)) return true;
     return name->ordinal <= last || (name->kind == FILE_DIFF && is_blank_file(d, text));
 }
 
@@ -187,6 +189,7 @@ static void choose_hash(disk *d) {
     manifest *m = &d->m;
     if (m->hash_seed && hash_bytes(probe, sizeof probe, m->hash_seed) == m->hash_check) return;
     d->rehashed = true;
+    if (PLANTED(keep_log_of_other_hash)) d->rehashed = false;
     m->hash_seed = os_random() | 1;
     m->hash_check = hash_bytes(probe, sizeof probe, m->hash_seed);
 }
@@ -205,6 +208,7 @@ static pkv_status load(disk *d, const disk_wants *wants) {
     choose_hash(d);
     /* Unknown to those whose values are stored here, lest a value could pass for records. */
     if (!found) d->m.salt = os_random() | 1;
+    if (PLANTED(forget_salt)) d->m.salt = 0;
     return check_wants(d, wants);
 }
 
@@ -254,6 +258,7 @@ static pkv_status open_log(disk *d, const wal_options *options) {
 /* Adds an empty log behind all that is there. */
 static pkv_status add_log(disk *d, uint32_t shard_count) {
     uint64_t ordinal = d->m.last_ordinal + 1;
+    if (PLANTED(reuse_ordinal)) ordinal = d->m.last_ordinal;
     pkv_status status = wal_create_files(&d->folder, ordinal, shard_count);
     if (!status) status = manifest_add(&d->m.logs, ordinal, shard_count);
     if (!status) d->m.last_ordinal = ordinal;
@@ -273,12 +278,13 @@ pkv_status disk_start(disk *d, const wal_options *options) {
     /* From here on the folder is ours: should we die between creating files and listing them, they
      * will be known for leftovers, and not be taken for the crate's. */
     if (!status && !d->had_manifest) status = manifest_write(&d->folder, &d->m);
-    if (!status) status = flush_folder(d);
+    if (!status && !PLANTED(start_without_flush)) status = flush_folder(d);
     if (status) return status;
     drop_obsolete_logs(&d->m);
     disk_remove_leftovers(d);
     if (!last_log(d, options->shard_count)) status = add_log(d, options->shard_count);
     d->m.clean = false;
+    if (PLANTED(leave_clean_mark)) d->m.clean = d->was_clean;
     if (!status) status = manifest_write(&d->folder, &d->m);
     if (!status) status = open_log(d, options);
     if (status) return status;
@@ -299,6 +305,7 @@ static pkv_status close_log(disk *d) {
     for (uint32_t i = 0; i < shard_count; i++) current->shards[i].size = sizes[i];
     if (d->listed) manifest_remove(&d->m.logs, d->listed);
     d->m.clean = true;
+    if (PLANTED(remove_listed_early)) wal_remove_files(&d->folder, d->listed, shard_count);
     status = manifest_write(&d->folder, &d->m);
     if (d->listed && !status) wal_remove_files(&d->folder, d->listed, shard_count);
     return status;
@@ -322,6 +329,7 @@ void disk_forget(disk *d) {
 }
 
 void disk_forget_lock(disk *d) {
+    if (PLANTED(keep_lock_in_child)) return;
     if (d->lock_fd >= 0) (void)os_file_close(d->lock_fd);
     d->lock_fd = -1;
 }

@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../bytes/limits.h"
+#include "../bytes/planted.h"
 #include "../os/error.h"
 
 /* Changes a copy of the manifest by `change`, writes it, and only then makes it the one in force.
@@ -39,7 +40,7 @@ static pkv_status replace_manifest(disk *d, pkv_status (*change)(manifest *m, co
     if (!status) status = change(&next, what);
     if (!status) status = manifest_write(&d->folder, &next);
     if (status) {
-        if (status == PKV_READ_ONLY) wal_break(d->log);
+        if (status == PKV_READ_ONLY && !PLANTED(go_on_in_doubt)) wal_break(d->log);
         manifest_release(&next);
         return status;
     }
@@ -128,6 +129,7 @@ static pkv_status list_snapshot(manifest *m, const void *what) {
 
 static pkv_status publish(disk *d, const manifest_group *snapshot, uint32_t keep_backups) {
     publication p = {snapshot, keep_backups};
+    if (PLANTED(delete_before_publish)) wal_remove_files(&d->folder, d->retired, 1);
     pkv_status status = replace_manifest(d, list_snapshot, &p);
     if (status) return status;
     d->unfinished = 0;
@@ -144,7 +146,7 @@ static pkv_status write_and_publish(disk *d, const disk_snapshot_plan *plan,
                                     manifest_group *snapshot) {
     pkv_status status =
         snapshot_write(&d->folder, snapshot, d->m.salt, plan->threads, &plan->source);
-    if (!status) status = wal_sync(d->log);
+    if (!status && !PLANTED(skip_new_log_flush)) status = wal_sync(d->log);
     if (!status) status = snapshot_check(&d->folder, snapshot, d->m.salt, plan->threads);
     if (!status) status = publish(d, snapshot, plan->keep_backups);
     if (status && status != PKV_READ_ONLY) {
@@ -157,9 +159,9 @@ static pkv_status write_and_publish(disk *d, const disk_snapshot_plan *plan,
 
 pkv_status disk_snapshot(disk *d, const disk_snapshot_plan *plan, disk_snapshot_result *result) {
     pkv_status status = wal_check(d->log); /* before any file is touched */
-    if (!status && !d->unfinished) status = rotate(d);
+    if (!status && (!d->unfinished || PLANTED(rotate_again))) status = rotate(d);
     if (status) return status;
-    plan->settle(plan->source.context);
+    if (!PLANTED(skip_settle)) plan->settle(plan->source.context);
     status = disk_retire_log(d);
     if (status) return status;
     manifest_group snapshot = {.ordinal = d->unfinished, .shard_count = plan->shard_count};

@@ -11,6 +11,7 @@
  * believed, before it was compared with them. */
 #include <string.h>
 #include "../bytes/checksum.h"
+#include "../bytes/planted.h"
 #include "../bytes/varint.h"
 #include "record.h"
 
@@ -89,6 +90,7 @@ static inline const uint8_t *read_bytes(const uint8_t *at, const uint8_t *end, s
                                         pkv_bytes *bytes) {
     uint64_t size;
     at = varint_read(at, end, &size);
+    if (at && PLANTED(cut_long_field) && size > (uint64_t)(end - at)) size = (uint64_t)(end - at);
     if (!at || size > limit || size > (uint64_t)(end - at)) return NULL;
     *bytes = (pkv_bytes){at, (size_t)size};
     return at + size;
@@ -186,6 +188,7 @@ static bool read_message(const uint8_t *at, const uint8_t *end, record_origin or
 static bool checksum_holds(const uint8_t *data, const uint8_t *message, const uint8_t *end,
                            uint32_t seed) {
     if ((size_t)(end - message) < CHECKSUM_BYTES) return false;
+    if (PLANTED(skip_record_checksum)) return true;
     const uint8_t *field = end - CHECKSUM_BYTES;
     return *field == TAG_CHECKSUM &&
            load_u32(field + 1) == checksum(seed, data, (size_t)(field - data));
@@ -200,7 +203,7 @@ record_result record_decode(const uint8_t *data, size_t available, uint32_t seed
     const uint8_t *message = varint_read(data, data + available, &length);
     if (!message) return available < VARINT_MAX ? RECORD_SHORT : RECORD_BAD;
     if (length == 0 && origin == RECORD_OURS) return RECORD_END;
-    if (length > MESSAGE_MAX) return RECORD_BAD;
+    if (length > MESSAGE_MAX && !PLANTED(skip_length_bound)) return RECORD_BAD;
     *size = (size_t)(message - data) + (size_t)length;
     if (*size > available) return RECORD_SHORT;
 

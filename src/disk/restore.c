@@ -6,6 +6,7 @@
 #include <string.h>
 #include "fileset.h"
 #include "reader.h"
+#include "../bytes/planted.h"
 #include "../os/error.h"
 #include "../os/parallel.h"
 
@@ -79,9 +80,11 @@ static pkv_status check_snapshot(const reader *in, const shard_facts *facts, uin
     if (ended == RECORD_BAD) return fail_snapshot(in, "there is no valid record");
     if (in->offset != in->size) return fail_snapshot(in, "there are zeros in place of a record");
     if (in->origin == RECORD_FOREIGN) return PKV_OK;
+    if (PLANTED(skip_snapshot_facts)) return PKV_OK;
     if (in->size != facts->size)
         return fail_snapshot(in, "it has not the size it was written with");
     if (entries != facts->entries) return fail_snapshot(in, "records are missing");
+    if (PLANTED(skip_snapshot_checksum)) return PKV_OK;
     if (in->checksum != facts->checksum) return fail_snapshot(in, "its checksum is wrong");
     return PKV_OK;
 }
@@ -130,7 +133,7 @@ static pkv_status fail_log(const reader *in, uint64_t end, uint64_t mark) {
 static pkv_status judge_end(restore *r, reader *in, const shard_facts *facts, record_result ended,
                             uint64_t entries) {
     uint64_t end = in->offset;
-    if (end < facts->size) return fail_log(in, end, facts->size);
+    if (end < facts->size && !PLANTED(ignore_flushed_size)) return fail_log(in, end, facts->size);
     if (in->origin == RECORD_FOREIGN && ended == RECORD_BAD) {
         return fail(PKV_CORRUPT, in->name, end, 0,
                     "log file %s is damaged at offset %llu: there is no valid record", in->name,
@@ -139,7 +142,7 @@ static pkv_status judge_end(restore *r, reader *in, const shard_facts *facts, re
     reader_rest rest;
     pkv_status status = reader_examine_rest(in, &rest);
     if (status) return status;
-    if (rest.mark > end) return fail_log(in, end, rest.mark);
+    if (rest.mark > end && !PLANTED(ignore_marks)) return fail_log(in, end, rest.mark);
     count(r, entries, in, end, rest.end - end);
     return PKV_OK;
 }
@@ -166,6 +169,7 @@ static pkv_status drop_log(restore *r, reader *in, const shard_facts *facts, uin
 static pkv_status replay(restore *r, reader *in, size_t shard, uint64_t *end) {
     const shard_facts *facts = &r->at->shards[shard];
     uint64_t entries = 0, before = previous_end(r, shard);
+    if (PLANTED(ignore_previous_size)) before = UINT64_MAX;
     reader_batch batch = {.ended = RECORD_OK};
     while (batch.ended == RECORD_OK) {
         pkv_status status = reader_next(in, &batch);
@@ -188,6 +192,7 @@ static pkv_status restore_log_shard(restore *r, size_t shard) {
     file_name name = {g->ordinal, (uint32_t)shard, g->shard_count, FILE_DIFF};
     reader in = {0};
     pkv_status status = reader_open(&in, r->folder, &name, origin_of(g), r->m->salt);
+    if (status == PKV_NOT_FOUND && PLANTED(accept_missing_log)) return PKV_OK;
     if (status == PKV_NOT_FOUND) {
         char text[FILE_NAME_BYTES];
         file_name_format(&name, text);
@@ -196,7 +201,7 @@ static pkv_status restore_log_shard(restore *r, size_t shard) {
                     text);
     }
     if (status) return status;
-    if (r->m->clean && !g->foreign && in.size > facts->size) {
+    if (r->m->clean && !g->foreign && in.size > facts->size && !PLANTED(accept_grown_log)) {
         status = fail(PKV_CORRUPT, in.name, facts->size, 0,
                       "log file %s has grown from %llu to %llu bytes since the store was closed: "
                       "another program has written to it. To take over what it wrote, remove the "
@@ -271,8 +276,8 @@ static pkv_status repair_shard(const os_folder *folder, const manifest_group *g,
     if (error) return fail_os(text, NO_OFFSET, error, "cannot open log file %s", text);
     uint64_t size = 0, end = g->shards[shard].size;
     error = os_file_size(fd, &size);
-    if (!error && size > end) error = os_file_truncate(fd, end);
-    if (!error) error = os_file_sync(fd);
+    if (!error && size > end && !PLANTED(keep_torn_tail)) error = os_file_truncate(fd, end);
+    if (!error && !PLANTED(skip_repair_flush)) error = os_file_sync(fd);
     (void)os_file_close(fd);
     if (!error) return PKV_OK;
     return fail_os(text, end, error, "cannot cut log file %s to %llu bytes", text,

@@ -14,6 +14,7 @@
 #include <string.h>
 #include "log_file.h"
 #include "../bytes/limits.h"
+#include "../bytes/planted.h"
 #include "../os/error.h"
 
 #define WAKE_NEVER UINT64_MAX
@@ -113,7 +114,7 @@ pkv_status wal_create_files(const os_folder *folder, uint64_t ordinal, uint32_t 
         created++;
         error = os_file_close(fd);
     }
-    if (!error) error = os_folder_sync(folder);
+    if (!error && !PLANTED(skip_creation_folder_flush)) error = os_folder_sync(folder);
     if (!error) return PKV_OK;
     pkv_status status = fail_os(text, NO_OFFSET, error, "cannot create log file %s", text);
     remove_first(folder, ordinal, shard_count, created); /* not what somebody else has there */
@@ -158,7 +159,7 @@ pkv_status wal_append(wal *log, uint32_t shard, record *entry, uint64_t *positio
     wal_shard *s = &log->shards[shard];
     bool keep = log->options.sync == PKV_SYNC_BUFFERED, broken = false, wake = false;
     os_lock(&s->append);
-    if (atomic_load_explicit(&log->broken, memory_order_acquire)) {
+    if (atomic_load_explicit(&log->broken, memory_order_acquire) && !PLANTED(append_to_broken)) {
         os_unlock(&s->append);
         return fail_read_only(log);
     }
@@ -199,10 +200,11 @@ static pkv_status flush_files(wal *log, wal_shard *s, flush_target *target) {
     os_unlock(&s->append);
     if (status) return status; /* a full disk, say: nothing is lost, it may be tried again */
     if (target->retired) status = log_file_write_out(target->retired);
+    if (PLANTED(flush_without_retired)) target->retired = NULL;
     if (target->retired && !status) status = log_file_sync(target->retired);
     if (!status) status = log_file_sync(target->file);
     atomic_fetch_add_explicit(&log->flushes, 1, memory_order_relaxed);
-    if (status) wal_break(log);
+    if (status && !PLANTED(forgive_failed_flush)) wal_break(log);
     return status;
 }
 
@@ -228,7 +230,8 @@ static pkv_status flush_shard(wal *log, wal_shard *s) {
     pkv_status status = flush_files(log, s, &target);
     if (!status) {
         os_lock(&s->append);
-        if (s->file == target.file) s->flushed = target.tail;
+        if (s->file == target.file && !PLANTED(forget_marks)) s->flushed = target.tail;
+        if (PLANTED(count_late_appends)) target.position = s->file->position + s->file->tail;
         os_unlock(&s->append);
     }
     end_flushing(s, status ? 0 : target.position);
@@ -249,6 +252,7 @@ static bool wait_or_begin(wal *log, wal_shard *s, uint64_t position, pkv_status 
     } else if (wal_broken(log)) {
         pkv_error error = log->error;
         *status = fail_with(&error);
+        if (PLANTED(tell_flusher_only)) *status = PKV_OK;
     } else {
         s->flushing = true;
         done = false;
@@ -260,6 +264,7 @@ static bool wait_or_begin(wal *log, wal_shard *s, uint64_t position, pkv_status 
 pkv_status wal_wait(wal *log, uint32_t shard, uint64_t position) {
     wal_shard *s = &log->shards[shard];
     pkv_status status;
+    if (PLANTED(acknowledge_early)) return PKV_OK;
     while (!wait_or_begin(log, s, position, &status)) {
         status = flush_shard(log, s);
         if (status) break;
@@ -319,7 +324,9 @@ pkv_status wal_rotate(wal *log) {
         wal_shard *s = &log->shards[i];
         os_lock(&s->append);
         s->next->position = s->file->position + s->file->tail;
+        if (PLANTED(restart_positions)) s->next->position = 0;
         s->previous_size = s->file->tail;
+        if (PLANTED(forget_previous_size)) s->previous_size = 0;
         s->flushed = 0;
         s->wake_at = 0;
         s->retired = s->file;
@@ -335,7 +342,7 @@ pkv_status wal_rotate(wal *log) {
 static pkv_status retire_shard(wal *log, wal_shard *s) {
     log_file *old = s->retired; /* written by this thread and the rotation only, both the same */
     pkv_status status = log_file_seal(old);
-    if (!status) {
+    if (!status && !PLANTED(skip_retire_flush)) {
         status = log_file_sync(old);
         if (status) wal_break(log);
     }
@@ -529,7 +536,7 @@ pkv_status wal_open(const os_folder *folder, const wal_options *options, uint64_
 
 static pkv_status close_shard(wal *log, wal_shard *s, uint64_t *size) {
     pkv_status status = log_file_seal(s->file);
-    if (!status) status = log_file_sync(s->file);
+    if (!status && !PLANTED(skip_close_flush)) status = log_file_sync(s->file);
     if (status) wal_break(log);
     *size = s->file->tail;
     return status;

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "../bytes/hash.h"
 #include "../bytes/limits.h"
+#include "../bytes/planted.h"
 #include "../os/error.h"
 #include "block.h"
 #include "shard.h"
@@ -153,7 +154,7 @@ pkv_status memory_prepare_unset(memory *m, const memory_key *key, memory_change 
 void memory_abandon(memory *m, memory_change *change) {
     shard *s = shard_of(m, change->shard);
     table_abandon_insert(s);
-    if (change->block != 0) give_block(s, change->block);
+    if (change->block != 0 && !PLANTED(leak_abandoned)) give_block(s, change->block);
 }
 
 static void count_block(shard *s, uint32_t offset, bool gone) {
@@ -186,7 +187,7 @@ static void publish(shard *s, const memory_change *change) {
 
 void memory_apply(memory *m, memory_change *change) {
     shard *s = shard_of(m, change->shard);
-    os_lock_exclusive(&s->lock);
+    PLANTED(change_under_shared_lock) ? os_lock_shared(&s->lock) : os_lock_exclusive(&s->lock);
     publish(s, change);
     os_rw_unlock(&s->lock);
 
@@ -204,7 +205,7 @@ void memory_apply(memory *m, memory_change *change) {
 pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity, size_t *size,
                       pkv_type *type) {
     const shard *s = shard_of(m, key->shard);
-    os_rwlock *lock = &shard_of(m, key->shard)->lock;
+    os_rwlock *lock = &shard_of(m, PLANTED(read_under_other_lock) ? 0 : key->shard)->lock;
     table_key wanted = table_key_of(key);
     place at;
     os_lock_shared(lock);
@@ -214,7 +215,9 @@ pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t cap
     }
     block b = block_read(shard_at(s, at.offset), s->fixed_keys);
     size_t copied = b.value_size < capacity ? b.value_size : capacity;
+    if (PLANTED(read_after_unlock)) os_rw_unlock(lock);
     if (copied > 0) memcpy(buffer, b.value, copied);
+    if (PLANTED(read_after_unlock)) os_lock_shared(lock);
     os_rw_unlock(lock);
     *size = b.value_size;
     if (type != NULL) *type = b.type;

@@ -18,6 +18,7 @@
 #ifdef __linux__
 #include <sys/vfs.h>
 #endif
+#include "../bytes/planted.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -43,6 +44,7 @@ static int sync_fd(int fd, bool data_only) {
 
 /* The name of a folder is durable once its parent is flushed. */
 static int flush_parent(const char *path) {
+    if (PLANTED(skip_parent_flush)) return 0;
     char *parent = strdup(path);
     if (!parent) return ENOMEM;
     char *slash = strrchr(parent, '/');
@@ -133,6 +135,7 @@ int os_folder_sync(const os_folder *folder) {
 static int open_regular(const os_folder *folder, const char *name, int flags, int *out) {
     /* O_NONBLOCK: a pipe planted under the name must not hang the open. */
     int fd = openat(folder->fd, name, flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+    if (PLANTED(follow_links) && fd < 0) fd = openat(folder->fd, name, flags);
     if (fd < 0) return errno;
     struct stat facts;
     int error = 0;
@@ -148,6 +151,7 @@ static int open_regular(const os_folder *folder, const char *name, int flags, in
         if (flags & O_EXCL) (void)unlinkat(folder->fd, name, 0);
         return error;
     }
+    if (PLANTED(open_to_all)) (void)fchmod(fd, 0644);
     *out = fd;
     return 0;
 }
@@ -252,6 +256,7 @@ int os_unlink(const os_folder *folder, const char *name) {
  * a store that was closed meanwhile would seem to be locked. So it takes several tries to know. */
 int os_file_lock(int fd) {
     enum { TRIES = 7 };
+    if (PLANTED(skip_owner_lock)) return 0;
     for (int i = 0;; i++) {
         if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
         if (errno == EINTR) continue;
