@@ -1,13 +1,14 @@
 # persistent-kv. `make help` lists the targets.
 #
-# Everything that is built lies in $(BUILD). Variants (sanitizers, tiny limits) are the same targets
-# with another BUILD, so that their objects never mix.
+# Everything that is built lies in $(BUILD). Variants (sanitizers, tiny limits, other versions of Lua)
+# are the same targets with another BUILD, so that their objects never mix.
 
 PREFIX      ?= /usr/local
 DESTDIR     ?=
-BUILD       ?= build
-LUA         ?= lua5.4
+# Lua 5.1 to 5.5. What is built for 5.1 is for LuaJIT too.
 LUA_VERSION ?= 5.4
+LUA         ?= lua$(LUA_VERSION)
+BUILD       ?= build$(if $(filter-out 5.4,$(LUA_VERSION)),/lua$(LUA_VERSION))
 JOBS        ?= $(shell nproc)
 
 # Debian packages: what it takes to build and run, and what else each kind of check takes.
@@ -30,8 +31,8 @@ VARIANT  ?=
 WERROR   ?= -Werror
 WARNINGS  = -Wall -Wextra -Wshadow -Wconversion $(WERROR)
 
-LUA_CFLAGS   = $(shell pkg-config --cflags lua5.4 2>/dev/null || echo -I/usr/include/lua5.4)
-LUA_LIBS     = $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
+LUA_CFLAGS   = $(shell pkg-config --cflags lua$(LUA_VERSION) 2>/dev/null || echo -I/usr/include/lua$(LUA_VERSION))
+LUA_LIBS     = $(shell pkg-config --libs lua$(LUA_VERSION) 2>/dev/null || echo -llua$(LUA_VERSION))
 PROTO_CFLAGS = $(shell pkg-config --cflags libprotobuf-c 2>/dev/null)
 PROTO_LIBS   = $(shell pkg-config --libs libprotobuf-c 2>/dev/null || echo -lprotobuf-c)
 

@@ -7,14 +7,18 @@
  *   admin.c         pkv.stats, and what works on a folder
  *   events.c        on_event
  *   keys.c          Lua keys to bytes and back
+ *   integers.c      64-bit integers, in any Lua
  *   values.c        Lua values to bytes and back
+ *   buffer.c        memory for values on their way
  *   msgpack_write.c, msgpack_read.c  tables as MessagePack
  *   errors.c        statuses and messages
+ *   compat.h        what differs between versions of Lua
+ *   ffi.c           for LuaJIT: functions that compiled code calls, see lua/pkv/ffi.lua
  *
  * Conventions
  *  1. Whoever works on a store has it at stack index 1, and the key at index 2.
  *  2. A Lua error may leave any of these functions at any Lua call that allocates, so memory of the
- *     C heap always has an owner that is a userdata: the scratch buffer and the handles.
+ *     C heap always has an owner that is a userdata: scratch buffers and handles.
  *  3. Any Lua call that allocates may also run a finalizer, which may use or close the same store.
  *     What was read from a store or a userdata before such a call is read again after it.
  *  4. A function that fails without raising leaves a message on the top of the stack.
@@ -22,14 +26,14 @@
 #ifndef LUA_BINDING_H
 #define LUA_BINDING_H
 
-#include <lauxlib.h>
-#include <lua.h>
 #include <stdbool.h>
 
 #include "../pkv.h"
+#include "compat.h"
 
 #define LPKV_STORE  "pkv.store"
 #define LPKV_CURSOR "pkv.cursor"
+#define LPKV_BUFFER "pkv.buffer"
 
 /* Tables may be nested this deep in a value. */
 #define LPKV_DEPTH_MAX 128
@@ -38,7 +42,7 @@
 /* A scratch buffer that has grown beyond this is given back after use. */
 #define LPKV_SCRATCH_KEEP ((size_t)1 << 20)
 
-/* Slots of the table that is a store's user value; there is none if all three are nil. */
+/* Slots of the table that is the user value of a store which has any of these functions. */
 enum { LPKV_ENCODE = 1, LPKV_DECODE, LPKV_ON_EVENT };
 
 typedef struct lpkv_buffer {
@@ -67,6 +71,7 @@ typedef struct lpkv_value {
     pkv_bytes bytes;
     pkv_type type;
     unsigned char fixed[8];
+    lpkv_buffer *scratch; /* where the bytes are, or NULL; to be given back */
 } lpkv_value;
 
 /* errors.c */
@@ -77,6 +82,12 @@ int lpkv_failure(lua_State *L, pkv_status status);
 pkv_status lpkv_push_detail(lua_State *L, pkv_status status);
 /* Raises the message on the top of the stack, with the place of the caller before it. */
 int lpkv_raise(lua_State *L);
+/* The same for an argument of the running function: bad argument #index to 'pkv.get' (problem). */
+int lpkv_argument_error(lua_State *L, int index, const char *problem);
+/* The same: bad argument #index to 'pkv.get' (expected expected, got number). */
+int lpkv_type_error(lua_State *L, int index, const char *expected);
+/* Puts C functions into the table on the top. Their upvalue is their name, for messages. */
+void lpkv_set_functions(lua_State *L, const char *prefix, const luaL_Reg *functions);
 /* "no_space" and the like. */
 const char *lpkv_code(pkv_status status);
 /* Pushes a string in quotes, shortened and with escapes, for messages. */
@@ -89,29 +100,52 @@ void lpkv_push_description(lua_State *L, int index);
 /* Makes a key of what is at index; raises if this store cannot have it. The bytes stay valid as
  * long as the value is on the stack. */
 void lpkv_key_read(lua_State *L, const lpkv_store *store, int index, lpkv_key *key);
-void lpkv_key_push(lua_State *L, const lpkv_store *store, pkv_bytes key);
-/* Is the value at index a number without a fraction that 64 bits can hold? */
+/* Pushes the key, or fails with PKV_VALUE_TYPE. */
+pkv_status lpkv_key_push(lua_State *L, const lpkv_store *store, pkv_bytes key);
+
+/* integers.c */
+
+/* Is the value at index a number without a fraction that 64 bits can hold? Of PKV_U64 and numbers
+ * from 2^63 on, these are the bits. */
 bool lpkv_whole_number(lua_State *L, int index, pkv_integer type, int64_t *number);
+/* Does the number at index count as an integer? */
+bool lpkv_is_integer(lua_State *L, int index, int64_t *number);
+/* Is the value at index an integer of LuaJIT's FFI library? */
+bool lpkv_cdata_integer(lua_State *L, int index, int64_t *number, bool *is_unsigned);
+/* Pushes the integer, or nothing if this Lua has no value that is the same. */
+bool lpkv_push_integer(lua_State *L, int64_t number, bool is_unsigned);
+/* Pushes "the integer 9007199254740993, which ...": what to say then. */
+void lpkv_push_inexact(lua_State *L, int64_t number, bool is_unsigned);
+/* Pushes a number that something was counted to. */
+void lpkv_push_count(lua_State *L, uint64_t number);
 
 /* values.c */
 
 /* Makes bytes of the value at index, which stay valid until the next Lua call that allocates.
- * Raises what cannot be stored; PKV_NO_MEMORY or PKV_TOO_LARGE otherwise. */
+ * Raises what cannot be stored; PKV_NO_MEMORY or PKV_TOO_LARGE otherwise. May leave values on the
+ * stack. */
 pkv_status lpkv_value_write(lua_State *L, lpkv_store *store, int index, lpkv_value *value);
-/* Pushes the value that `bytes` stands for, or fails with PKV_CORRUPT or PKV_VALUE_TYPE. `bytes`
- * may lie in memory that a finalizer can free. */
+/* Pushes the value that `bytes` stands for, or fails with PKV_CORRUPT or PKV_VALUE_TYPE. Where
+ * Lua does not collect early, `bytes` may lie in memory that a finalizer can free. */
 pkv_status lpkv_value_push(lua_State *L, lpkv_store *store, pkv_bytes bytes, pkv_type type);
+
+/* buffer.c */
+
+/* The store's scratch buffer, empty. Where Lua collects early, it is moved to a userdata on the top
+ * of the stack, so that no finalizer finds it. Is given back if no error comes in between. */
+lpkv_buffer *lpkv_scratch_take(lua_State *L, lpkv_store *store);
+void lpkv_scratch_give_back(lpkv_store *store, lpkv_buffer *scratch);
 /* Makes room for `extra` bytes after buffer->size. */
 pkv_status lpkv_buffer_reserve(lpkv_buffer *buffer, size_t extra);
 void lpkv_buffer_free(lpkv_buffer *buffer);
-void lpkv_buffer_trim(lpkv_buffer *buffer);
+void lpkv_register_buffer(lua_State *L);
 
 /* msgpack_write.c, msgpack_read.c */
 
 /* Appends the table at index to out. Raises, with a path, what cannot be stored. */
 pkv_status lpkv_msgpack_write(lua_State *L, int index, lpkv_buffer *out);
 /* Pushes the table that `bytes` stands for, which no finalizer may free; else a message. */
-bool lpkv_msgpack_read(lua_State *L, pkv_bytes bytes);
+pkv_status lpkv_msgpack_read(lua_State *L, pkv_bytes bytes);
 
 /* store_object.c */
 

@@ -1,9 +1,9 @@
 /* cursor.c - pairs(store), pkv.each and pkv.drain.
  *
- * An iterator is a C closure over a userdata with the cursor of the C library. The userdata's user
- * value is the store, which it keeps alive; a cursor is never stepped once its store is closed. It
- * is closed at the end of the loop, when the loop is left (`for` closes its fourth value, which
- * pairs does not hand on), or when it is collected. */
+ * An iterator is a C closure over a userdata with the cursor of the C library, and over the store,
+ * which it keeps alive; a cursor is never stepped once its store is closed. It is closed at the end
+ * of the loop, when the loop is left (`for` closes its fourth value from Lua 5.4 on, which pairs
+ * does not hand on), or when it is collected. */
 #include <string.h>
 
 #include "binding.h"
@@ -22,6 +22,48 @@ static void close_cursor(cursor *c) {
     if (handle) pkv_cursor_close(handle);
 }
 
+static void check_alone(lua_State *L, const cursor *c, uint64_t steps) {
+    if (c->steps != steps) luaL_error(L, "the iterator was used by a finalizer");
+}
+
+/* Where pushing the key may run a finalizer before it is copied: makes the entry one that no
+ * finalizer can take away, in `small` or in the scratch buffer, which is returned. */
+static lpkv_buffer *keep_entry(lua_State *L, cursor *c, pkv_entry *entry, char small[]) {
+    size_t key_size = entry->key.size, value_size = entry->value.size;
+    lpkv_buffer *scratch = NULL;
+    char *copy = small;
+    if (key_size + value_size > LPKV_SMALL_VALUE) {
+        uint64_t steps = c->steps;
+        scratch = lpkv_scratch_take(L, c->store);
+        check_alone(L, c, steps);
+        if (lpkv_buffer_reserve(scratch, key_size) ||
+            (scratch->size = key_size, lpkv_buffer_reserve(scratch, value_size)))
+            luaL_error(L, "not enough memory for an entry of %d bytes",
+                       (int)(key_size + value_size));
+        copy = scratch->data;
+    }
+    if (key_size > 0) memcpy(copy, entry->key.data, key_size);
+    if (value_size > 0) memcpy(copy + key_size, entry->value.data, value_size);
+    entry->key.data = copy;
+    entry->value.data = copy + key_size;
+    return scratch;
+}
+
+/* Pushes key and value. */
+static int push_entry(lua_State *L, cursor *c, pkv_entry entry) {
+    char small[LPKV_COLLECTS_EARLY ? LPKV_SMALL_VALUE : 1];
+    lpkv_buffer *scratch = LPKV_COLLECTS_EARLY ? keep_entry(L, c, &entry, small) : NULL;
+    uint64_t steps = c->steps;
+    lua_settop(L, 1);
+    if (lpkv_key_push(L, c->store, entry.key)) return lpkv_raise(L);
+    check_alone(L, c, steps);
+    if (lpkv_value_push(L, c->store, entry.value, entry.type)) return lpkv_raise(L);
+    lua_pushvalue(L, 2);
+    lua_insert(L, -2);
+    if (scratch) lpkv_scratch_give_back(c->store, scratch);
+    return 2;
+}
+
 static int step(lua_State *L) {
     cursor *c = lua_touserdata(L, lua_upvalueindex(1));
     pkv_entry entry;
@@ -30,10 +72,10 @@ static int step(lua_State *L) {
         return 1;
     }
     lua_settop(L, 0);
-    lua_getuservalue(L, lua_upvalueindex(1));
+    lua_pushvalue(L, lua_upvalueindex(2));
     if (!c->drains && !c->store->handle) return lpkv_raise_closed(L, c->store);
 
-    uint64_t steps = ++c->steps;
+    c->steps++;
     pkv_status status = pkv_cursor_next(c->handle, &entry);
     if (status == PKV_NOT_FOUND) {
         close_cursor(c);
@@ -44,13 +86,7 @@ static int step(lua_State *L) {
         lpkv_push_detail(L, status);
         return lpkv_raise(L);
     }
-    lpkv_key_push(L, c->store, entry.key);
-    /* The push may have run a finalizer, and that may have taken the entry away. */
-    if (c->steps != steps) return luaL_error(L, "the iterator was used by a finalizer");
-    if (lpkv_value_push(L, c->store, entry.value, entry.type)) return lpkv_raise(L);
-    lua_pushvalue(L, 2);
-    lua_insert(L, -2);
-    return 2;
+    return push_entry(L, c, entry);
 }
 
 /* Pushes a cursor of the store at index 1, not open yet. */
@@ -59,15 +95,15 @@ static cursor *new_cursor(lua_State *L, lpkv_store *store) {
     memset(c, 0, sizeof *c);
     c->store = store;
     luaL_setmetatable(L, LPKV_CURSOR);
-    lua_pushvalue(L, 1);
-    lua_setuservalue(L, -2);
     return c;
 }
 
-/* Makes the results of pairs of the cursor on the top: iterator, nil, nil, what `for` closes. */
+/* Makes the results of pairs of the cursor on the top and the store at index 1: iterator, nil, nil,
+ * what `for` closes. */
 static int push_iterator(lua_State *L) {
     lua_pushvalue(L, -1);
-    lua_pushcclosure(L, step, 1);
+    lua_pushvalue(L, 1);
+    lua_pushcclosure(L, step, 2);
     lua_insert(L, -2);
     lua_pushnil(L);
     lua_insert(L, -2);
@@ -122,7 +158,7 @@ static const luaL_Reg metamethods[] = {{"__gc", collect}, {"__close", collect}, 
 
 void lpkv_register_cursor(lua_State *L) {
     luaL_newmetatable(L, LPKV_CURSOR);
-    luaL_setfuncs(L, metamethods, 0);
+    lpkv_set_functions(L, "", metamethods);
     lua_pushliteral(L, "pkv cursor");
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
