@@ -1,8 +1,10 @@
 --- What a store promises to the Lua program that holds it.
 local pkv = require "pkv"
 local helper = require "spec.support.helper"
+local compat = require "spec.support.compat"
 
 local raised, same = helper.raised, helper.same
+local pairs = compat.pairs
 
 --- Whoever has the folder open keeps this from working.
 local function is_open(path)
@@ -70,7 +72,7 @@ describe("store[k]", function()
    end)
 
    it("reads values of all sizes after each other", function()
-      for _, size in ipairs { 0, 1, 1023, 1024, 1025, 5000, 300, 3 * 2 ^ 20 // 1 | 0, 7, 2000 } do
+      for _, size in ipairs { 0, 1, 1023, 1024, 1025, 5000, 300, 3 * 2 ^ 20, 7, 2000 } do
          store.x = ("v"):rep(size)
          assert.equal(("v"):rep(size), store.x)
       end
@@ -160,7 +162,10 @@ describe("the functions", function()
          keys = "string", values = "string", sync = "string", wal_io = "string",
          read_only = "boolean", snapshot_running = "boolean" }
       for name, value in pairs(stats) do
-         assert.equal(expected[name], math.type(value) or type(value), name)
+         local of_type = type(value) == "number" and compat.type_of_number(value) or type(value)
+         local wanted = expected[name]
+         if not compat.has_integers and (wanted == "integer" or wanted == "float") then wanted = "number" end
+         assert.equal(wanted, of_type, name)
          expected[name] = nil
       end
       assert.is_nil(next(expected))
@@ -397,13 +402,14 @@ describe("a loop over pairs", function()
       assert.is_nil(iterator())
    end)
 
-   it("closes its cursor when it is left", function()
-      fill(10)
-      local iterator, _, _, closing = pkv.each(store)
-      iterator()
-      do local _ <close> = closing end
-      assert.is_nil(iterator())
-   end)
+   if compat.has_close then
+      it("closes its cursor when it is left", function()
+         fill(10)
+         local iterator, _, _, closing = pkv.each(store)
+         compat.with_close(closing, iterator)
+         assert.is_nil(iterator())
+      end)
+   end
 
    it("keeps the store alive that nobody else holds", function()
       fill(10)
