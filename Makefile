@@ -175,7 +175,7 @@ test-all: test-deps ## run the specs on Lua 5.1 to 5.4, LuaJIT and OpenResty's L
 	@$(MAKE) -s -j$(JOBS) $(LUAS:%=checks-%)
 	@.ci/luajit $(BUILD)/luajit $(LUAJIT_PACKAGES)
 	@.ci/luajit $(BUILD)/luajit2 $(LUAJIT2_PACKAGES)
-	@PKV_PROPERTY_OPS=$${PKV_PROPERTY_OPS:-50000} \
+	@PKV_PROPERTY_OPS=$${PKV_PROPERTY_OPS:-50000} PKV_FOLDERS=$$(ls -d /dev/shm || echo /tmp) \
 	    SPECS="$(filter-out $(C_SPECS),$(wildcard spec/*_spec.lua))" \
 	    .ci/test $(LUAS:%=$(BUILD)/%) $(addprefix $(BUILD)/,luajit luajit-without-ffi luajit2)
 

@@ -239,13 +239,13 @@ describe("misuse", function()
    it("raises where the caller is", function()
       local here
       local function at(f) return raised(f):sub(1, #here) end
-      here = helper.here():gsub(":(%d+):", function(line) return ":" .. (line + 1) .. ":" end)
+      here = helper.here():gsub(":(%d+):", function(line) return ":" .. tonumber(line) + 1 .. ":" end)
       assert.equal(here, at(function() store.x = print end))
-      here = helper.here():gsub(":(%d+):", function(line) return ":" .. (line + 1) .. ":" end)
+      here = helper.here():gsub(":(%d+):", function(line) return ":" .. tonumber(line) + 1 .. ":" end)
       assert.equal(here, at(function() return store[1] end))
-      here = helper.here():gsub(":(%d+):", function(line) return ":" .. (line + 1) .. ":" end)
+      here = helper.here():gsub(":(%d+):", function(line) return ":" .. tonumber(line) + 1 .. ":" end)
       assert.equal(here, at(function() local _ = pkv.get({}, 1) end))
-      here = helper.here():gsub(":(%d+):", function(line) return ":" .. (line + 1) .. ":" end)
+      here = helper.here():gsub(":(%d+):", function(line) return ":" .. tonumber(line) + 1 .. ":" end)
       assert.equal(here, at(function() local _ = pkv.set(store, 1, 1) end))
    end)
 

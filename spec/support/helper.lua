@@ -8,24 +8,21 @@ local helper = {}
 local interpreter = os.getenv("LUA") or "lua5.4"
 local made = {}
 
---- The path of a folder that does not exist yet, in one that `helper.clean` removes.
-function helper.folder()
-   local path = os.tmpname()
-   os.remove(path)
-   assert(lfs.mkdir(path))
+local function folder_in(parent)
+   local name = os.tmpname()
+   os.remove(name)
+   local path = parent and parent .. "/" .. name:match("[^/]*$") or name
+   if not lfs.mkdir(path) then return nil end
    made[#made + 1] = path
    return path .. "/store"
 end
 
+--- The path of a folder that does not exist yet, in one that `helper.clean` removes. PKV_FOLDERS in
+-- the environment names the folder for both.
+function helper.folder() return assert(folder_in(os.getenv "PKV_FOLDERS")) end
+
 --- The same in memory, if the system has a file system there: a flush costs nothing.
-function helper.memory_folder()
-   local name = os.tmpname()
-   os.remove(name)
-   local path = "/dev/shm/" .. name:match("[^/]*$")
-   if not lfs.mkdir(path) then return helper.folder() end
-   made[#made + 1] = path
-   return path .. "/store"
-end
+function helper.memory_folder() return folder_in "/dev/shm" or helper.folder() end
 
 local function remove(path)
    if lfs.symlinkattributes(path, "mode") == "directory" then

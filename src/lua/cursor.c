@@ -49,14 +49,14 @@ static lpkv_buffer *keep_entry(lua_State *L, cursor *c, pkv_entry *entry, char s
     return scratch;
 }
 
-/* Pushes key and value. */
+/* Pushes key and value. The store is all that is on the stack. */
 static int push_entry(lua_State *L, cursor *c, pkv_entry entry) {
     char small[LPKV_COLLECTS_EARLY ? LPKV_SMALL_VALUE : 1];
     lpkv_buffer *scratch = LPKV_COLLECTS_EARLY ? keep_entry(L, c, &entry, small) : NULL;
     uint64_t steps = c->steps;
-    lua_settop(L, 1);
     if (lpkv_key_push(L, c->store, entry.key)) return lpkv_raise(L);
     check_alone(L, c, steps);
+    lua_insert(L, 2); /* before the scratch buffer, if that is there */
     if (lpkv_value_push(L, c->store, entry.value, entry.type)) return lpkv_raise(L);
     lua_pushvalue(L, 2);
     lua_insert(L, -2);
