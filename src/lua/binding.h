@@ -105,6 +105,12 @@ pkv_status lpkv_key_push(lua_State *L, const lpkv_store *store, pkv_bytes key);
 
 /* integers.c */
 
+/* Has the double no fraction, and do 64 bits hold it? */
+bool lpkv_whole_double(double value, pkv_integer type, int64_t *number);
+/* Does it count as an integer in a Lua that has doubles only? */
+bool lpkv_integer_double(double value, int64_t *number);
+/* Is there a double that is the same as the integer? */
+bool lpkv_exact_double(int64_t number, bool is_unsigned, double *value);
 /* Is the value at index a number without a fraction that 64 bits can hold? Of PKV_U64 and numbers
  * from 2^63 on, these are the bits. */
 bool lpkv_whole_number(lua_State *L, int index, pkv_integer type, int64_t *number);
@@ -120,6 +126,11 @@ void lpkv_push_inexact(lua_State *L, int64_t number, bool is_unsigned);
 void lpkv_push_count(lua_State *L, uint64_t number);
 
 /* values.c */
+
+/* Makes a value of the lowest bytes of a word. */
+void lpkv_value_fixed(lpkv_value *value, pkv_type type, uint64_t word, size_t size);
+/* The eight bytes of an integer or a float. */
+uint64_t lpkv_value_word(const void *bytes);
 
 /* Makes bytes of the value at index, which stay valid until the next Lua call that allocates.
  * Raises what cannot be stored; PKV_NO_MEMORY or PKV_TOO_LARGE otherwise. May leave values on the
@@ -149,7 +160,7 @@ pkv_status lpkv_msgpack_read(lua_State *L, pkv_bytes bytes);
 
 /* store_object.c */
 
-/* The store at index, or NULL if that is something else. */
+/* The store at index, which is its userdata afterwards, or NULL if that is something else. */
 lpkv_store *lpkv_to_store(lua_State *L, int index);
 /* The store at index 1; raises if it is none. */
 lpkv_store *lpkv_check_store(lua_State *L);
@@ -172,6 +183,20 @@ int lpkv_is_store(lua_State *L);
 
 /* cursor.c */
 
+typedef struct lpkv_cursor {
+    pkv_cursor *handle; /* NULL: not open yet, or at its end */
+    lpkv_store *store;
+    pkv_entry entry; /* the latest; valid until the next step */
+    bool drains;     /* the store is closed, and the cursor all that is left of it */
+    uint32_t steps;  /* tells whether somebody else stepped or closed it meanwhile */
+} lpkv_cursor;
+
+/* Goes on to the next entry; PKV_NOT_FOUND, and the cursor is closed, after the last. PKV_CLOSED if
+ * the store is. */
+pkv_status lpkv_cursor_step(lpkv_cursor *c);
+/* Pushes key and value of the entry; the store is all that is on the stack. */
+int lpkv_push_entry(lua_State *L, lpkv_cursor *c);
+void lpkv_check_steps(lua_State *L, const lpkv_cursor *c, uint32_t steps);
 int lpkv_pairs(lua_State *L);
 int lpkv_each(lua_State *L);
 int lpkv_drain(lua_State *L);
@@ -197,5 +222,23 @@ const char *lpkv_wal_io_name(pkv_wal_io wal_io);
 int lpkv_stats(lua_State *L);
 int lpkv_prune_backups(lua_State *L);
 int lpkv_delete_failed_pending_snapshots(lua_State *L);
+
+/* ffi.c: what lua/pkv/ffi.lua does for the module where there is LuaJIT with its FFI library. */
+
+/* Functions that are called from C, by the names that they have in the registry. */
+#define LPKV_MAKE_INTEGER  "pkv.make_integer"  /* (high half, low half, is_unsigned): a cdata */
+#define LPKV_TAKE_INTEGER  "pkv.take_integer"  /* (cdata): these three, or nil */
+#define LPKV_WRAP_STORE    "pkv.wrap_store"    /* (userdata): the cdata that the program gets */
+#define LPKV_UNWRAP_STORE  "pkv.unwrap_store"  /* (cdata): its userdata, or nil */
+#define LPKV_WRAP_ITERATOR "pkv.wrap_iterator" /* (function, cursor): a cdata */
+
+/* Pushes the function, or nothing if there is none. */
+bool lpkv_push_hook(lua_State *L, const char *name);
+/* Puts the cdata of a store in the place of its userdata at index, and the other way round, if there
+ * are cdata. */
+void lpkv_wrap(lua_State *L, int index);
+void lpkv_unwrap(lua_State *L, int index);
+/* Lets it have the module, which is on the top. */
+void lpkv_use_ffi(lua_State *L);
 
 #endif

@@ -8,34 +8,27 @@
 
 #include "binding.h"
 
-typedef struct cursor {
-    pkv_cursor *handle; /* NULL: not open yet, or at its end */
-    lpkv_store *store;
-    bool drains;    /* the store is closed, and the cursor all that is left of it */
-    uint64_t steps; /* tells whether somebody else stepped or closed it meanwhile */
-} cursor;
-
-static void close_cursor(cursor *c) {
+static void close_cursor(lpkv_cursor *c) {
     pkv_cursor *handle = c->handle;
     c->handle = NULL;
     c->steps++;
     if (handle) pkv_cursor_close(handle);
 }
 
-static void check_alone(lua_State *L, const cursor *c, uint64_t steps) {
+void lpkv_check_steps(lua_State *L, const lpkv_cursor *c, uint32_t steps) {
     if (c->steps != steps) luaL_error(L, "the iterator was used by a finalizer");
 }
 
 /* Where pushing the key may run a finalizer before it is copied: makes the entry one that no
  * finalizer can take away, in `small` or in the scratch buffer, which is returned. */
-static lpkv_buffer *keep_entry(lua_State *L, cursor *c, pkv_entry *entry, char small[]) {
+static lpkv_buffer *keep_entry(lua_State *L, lpkv_cursor *c, pkv_entry *entry, char small[]) {
     size_t key_size = entry->key.size, value_size = entry->value.size;
     lpkv_buffer *scratch = NULL;
     char *copy = small;
     if (key_size + value_size > LPKV_SMALL_VALUE) {
-        uint64_t steps = c->steps;
+        uint32_t steps = c->steps;
         scratch = lpkv_scratch_take(L, c->store);
-        check_alone(L, c, steps);
+        lpkv_check_steps(L, c, steps);
         if (lpkv_buffer_reserve(scratch, key_size) ||
             (scratch->size = key_size, lpkv_buffer_reserve(scratch, value_size)))
             luaL_error(L, "not enough memory for an entry of %d bytes",
@@ -49,13 +42,13 @@ static lpkv_buffer *keep_entry(lua_State *L, cursor *c, pkv_entry *entry, char s
     return scratch;
 }
 
-/* Pushes key and value. The store is all that is on the stack. */
-static int push_entry(lua_State *L, cursor *c, pkv_entry entry) {
+int lpkv_push_entry(lua_State *L, lpkv_cursor *c) {
     char small[LPKV_COLLECTS_EARLY ? LPKV_SMALL_VALUE : 1];
+    pkv_entry entry = c->entry;
     lpkv_buffer *scratch = LPKV_COLLECTS_EARLY ? keep_entry(L, c, &entry, small) : NULL;
-    uint64_t steps = c->steps;
+    uint32_t steps = c->steps;
     if (lpkv_key_push(L, c->store, entry.key)) return lpkv_raise(L);
-    check_alone(L, c, steps);
+    lpkv_check_steps(L, c, steps);
     lua_insert(L, 2); /* before the scratch buffer, if that is there */
     if (lpkv_value_push(L, c->store, entry.value, entry.type)) return lpkv_raise(L);
     lua_pushvalue(L, 2);
@@ -64,34 +57,33 @@ static int push_entry(lua_State *L, cursor *c, pkv_entry entry) {
     return 2;
 }
 
+pkv_status lpkv_cursor_step(lpkv_cursor *c) {
+    if (!c->handle) return PKV_NOT_FOUND;
+    if (!c->drains && !c->store->handle) return PKV_CLOSED;
+    c->steps++;
+    pkv_status status = pkv_cursor_next(c->handle, &c->entry);
+    if (status == PKV_NOT_FOUND) close_cursor(c);
+    return status;
+}
+
 static int step(lua_State *L) {
-    cursor *c = lua_touserdata(L, lua_upvalueindex(1));
-    pkv_entry entry;
-    if (!c->handle) {
-        lua_pushnil(L);
-        return 1;
-    }
+    lpkv_cursor *c = lua_touserdata(L, lua_upvalueindex(1));
     lua_settop(L, 0);
     lua_pushvalue(L, lua_upvalueindex(2));
-    if (!c->drains && !c->store->handle) return lpkv_raise_closed(L, c->store);
-
-    c->steps++;
-    pkv_status status = pkv_cursor_next(c->handle, &entry);
-    if (status == PKV_NOT_FOUND) {
-        close_cursor(c);
-        lua_pushnil(L);
-        return 1;
-    }
-    if (status) {
+    pkv_status status = lpkv_cursor_step(c);
+    if (!status) return lpkv_push_entry(L, c);
+    if (status == PKV_CLOSED) return lpkv_raise_closed(L, c->store);
+    if (status != PKV_NOT_FOUND) {
         lpkv_push_detail(L, status);
         return lpkv_raise(L);
     }
-    return push_entry(L, c, entry);
+    lua_pushnil(L);
+    return 1;
 }
 
 /* Pushes a cursor of the store at index 1, not open yet. */
-static cursor *new_cursor(lua_State *L, lpkv_store *store) {
-    cursor *c = lua_newuserdata(L, sizeof *c);
+static lpkv_cursor *new_cursor(lua_State *L, lpkv_store *store) {
+    lpkv_cursor *c = lua_newuserdata(L, sizeof *c);
     memset(c, 0, sizeof *c);
     c->store = store;
     luaL_setmetatable(L, LPKV_CURSOR);
@@ -104,6 +96,11 @@ static int push_iterator(lua_State *L) {
     lua_pushvalue(L, -1);
     lua_pushvalue(L, 1);
     lua_pushcclosure(L, step, 2);
+    if (lpkv_push_hook(L, LPKV_WRAP_ITERATOR)) {
+        lua_insert(L, -2);
+        lua_pushvalue(L, -3);
+        lua_call(L, 2, 1);
+    }
     lua_insert(L, -2);
     lua_pushnil(L);
     lua_insert(L, -2);
@@ -114,7 +111,7 @@ static int push_iterator(lua_State *L) {
 
 static pkv_status open_cursor(lua_State *L) {
     lpkv_store *store = lpkv_check_open(L);
-    cursor *c = new_cursor(L, store);
+    lpkv_cursor *c = new_cursor(L, store);
     if (!store->handle) lpkv_raise_closed(L, store); /* by a finalizer */
     pkv_status status = pkv_cursor_open(store->handle, &c->handle);
     if (status) return lpkv_push_detail(L, status);
@@ -135,7 +132,7 @@ int lpkv_each(lua_State *L) {
 
 int lpkv_drain(lua_State *L) {
     lpkv_store *store = lpkv_check_open(L);
-    cursor *c = new_cursor(L, store);
+    lpkv_cursor *c = new_cursor(L, store);
     c->drains = true;
     lpkv_deliver_events(L, store);
     if (!store->handle) lpkv_raise_closed(L, store); /* by a finalizer, or by on_event */
@@ -149,7 +146,7 @@ int lpkv_drain(lua_State *L) {
 }
 
 static int collect(lua_State *L) {
-    cursor *c = luaL_testudata(L, 1, LPKV_CURSOR);
+    lpkv_cursor *c = luaL_testudata(L, 1, LPKV_CURSOR);
     if (c) close_cursor(c);
     return 0;
 }

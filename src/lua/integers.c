@@ -5,9 +5,7 @@
  *   written  a number without a fraction, from -2^53 to 2^53, counts as an integer; -0.0 does not
  *   read     an integer that a double holds exactly is a number. Another one is an int64_t or
  *            uint64_t of LuaJIT's FFI library, where that is at hand; elsewhere it is an error,
- *            since a number that is almost right is worse than none
- *
- * What the FFI library makes and knows, two functions of pkv/ffi.lua tell, kept in the registry. */
+ *            since a number that is almost right is worse than none */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,18 +16,38 @@
 #define TWO_TO_63 9223372036854775808.0
 #define TWO_TO_64 18446744073709551616.0
 
+bool lpkv_whole_double(double value, pkv_integer type, int64_t *number) {
+    if (value >= TWO_TO_63 && value < TWO_TO_64 && type == PKV_U64) {
+        *number = (int64_t)(uint64_t)value; /* doubles of that size have no fraction */
+        return true;
+    }
+    if (!(value >= -TWO_TO_63 && value < TWO_TO_63) || value != floor(value)) return false;
+    *number = (int64_t)value;
+    return true;
+}
+
+bool lpkv_integer_double(double value, int64_t *number) {
+    if (!(value >= -TWO_TO_53 && value <= TWO_TO_53) || value != floor(value)) return false;
+    if (value == 0 && signbit(value)) return false;
+    *number = (int64_t)value;
+    return true;
+}
+
+bool lpkv_exact_double(int64_t number, bool is_unsigned, double *value) {
+    if (is_unsigned) {
+        *value = (double)(uint64_t)number;
+        return *value < TWO_TO_64 && (uint64_t)*value == (uint64_t)number;
+    }
+    *value = (double)number;
+    return *value < TWO_TO_63 && (int64_t)*value == number;
+}
+
 #if LPKV_HAS_INTEGERS
 
 bool lpkv_is_integer(lua_State *L, int index, int64_t *number) {
     if (!lua_isinteger(L, index)) return false;
     *number = lua_tointeger(L, index);
     return true;
-}
-
-static bool whole(lua_State *L, int index, int64_t *number) {
-    int is_whole;
-    *number = lua_tointegerx(L, index, &is_whole);
-    return is_whole;
 }
 
 bool lpkv_cdata_integer(lua_State *L, int index, int64_t *number, bool *is_unsigned) {
@@ -49,48 +67,14 @@ void lpkv_push_count(lua_State *L, uint64_t number) {
 
 #else
 
-/* Their addresses are the keys of the functions in the registry. */
-static const char make_key = 'm', take_key = 't';
-
 bool lpkv_is_integer(lua_State *L, int index, int64_t *number) {
-    double value = lua_tonumber(L, index);
-    if (!(value >= -TWO_TO_53 && value <= TWO_TO_53) || value != floor(value)) return false;
-    if (value == 0 && signbit(value)) return false;
-    *number = (int64_t)value;
-    return true;
-}
-
-static bool whole(lua_State *L, int index, int64_t *number) {
-    double value = lua_tonumber(L, index);
-    if (!(value >= -TWO_TO_63 && value < TWO_TO_63) || value != floor(value)) return false;
-    *number = (int64_t)value;
-    return true;
-}
-
-static bool push_registered(lua_State *L, const char *key) {
-    lua_pushlightuserdata(L, (void *)(uintptr_t)key);
-    lua_rawget(L, LUA_REGISTRYINDEX);
-    if (lua_isfunction(L, -1)) return true;
-    lua_pop(L, 1);
-    return false;
-}
-
-/* use_ffi(make, take): make(high, low, is_unsigned) gives a cdata for the two halves of an integer;
- * take(cdata) gives these three, or nil if it is no integer of 64 bits. */
-int lpkv_use_ffi(lua_State *L) {
-    lua_pushlightuserdata(L, (void *)(uintptr_t)&make_key);
-    lua_pushvalue(L, 1);
-    lua_rawset(L, LUA_REGISTRYINDEX);
-    lua_pushlightuserdata(L, (void *)(uintptr_t)&take_key);
-    lua_pushvalue(L, 2);
-    lua_rawset(L, LUA_REGISTRYINDEX);
-    return 0;
+    return lpkv_integer_double(lua_tonumber(L, index), number);
 }
 
 bool lpkv_cdata_integer(lua_State *L, int index, int64_t *number, bool *is_unsigned) {
     if (lua_type(L, index) != LPKV_TCDATA) return false;
     lua_pushvalue(L, index);
-    if (!push_registered(L, &take_key)) {
+    if (!lpkv_push_hook(L, LPKV_TAKE_INTEGER)) {
         lua_pop(L, 1);
         return false;
     }
@@ -105,22 +89,13 @@ bool lpkv_cdata_integer(lua_State *L, int index, int64_t *number, bool *is_unsig
     return is;
 }
 
-static bool is_exact(int64_t number, bool is_unsigned, double *value) {
-    if (is_unsigned) {
-        *value = (double)(uint64_t)number;
-        return *value < TWO_TO_64 && (uint64_t)*value == (uint64_t)number;
-    }
-    *value = (double)number;
-    return *value < TWO_TO_63 && (int64_t)*value == number;
-}
-
 bool lpkv_push_integer(lua_State *L, int64_t number, bool is_unsigned) {
     double value;
-    if (is_exact(number, is_unsigned, &value)) {
+    if (lpkv_exact_double(number, is_unsigned, &value)) {
         lua_pushnumber(L, value);
         return true;
     }
-    if (!push_registered(L, &make_key)) return false;
+    if (!lpkv_push_hook(L, LPKV_MAKE_INTEGER)) return false;
     lua_pushnumber(L, (double)((uint64_t)number >> 32));
     lua_pushnumber(L, (double)((uint64_t)number & UINT32_MAX));
     lua_pushboolean(L, is_unsigned);
@@ -139,11 +114,8 @@ bool lpkv_whole_number(lua_State *L, int index, pkv_integer type, int64_t *numbe
     if (lpkv_cdata_integer(L, index, number, &is_unsigned))
         return !is_unsigned || type == PKV_U64 || *number >= 0;
     if (lua_type(L, index) != LUA_TNUMBER) return false;
-    if (whole(L, index, number)) return true;
-    lua_Number large = lua_tonumber(L, index);
-    if (type != PKV_U64 || !(large >= TWO_TO_63 && large < TWO_TO_64)) return false;
-    *number = (int64_t)(uint64_t)large; /* floats of that size have no fraction */
-    return true;
+    if (LPKV_HAS_INTEGERS && lpkv_is_integer(L, index, number)) return true;
+    return lpkv_whole_double(lua_tonumber(L, index), type, number);
 }
 
 void lpkv_push_inexact(lua_State *L, int64_t number, bool is_unsigned) {

@@ -28,5 +28,6 @@ PKV_API int luaopen_pkv(lua_State *L) {
     lpkv_set_functions(L, "pkv.", functions);
     lua_pushliteral(L, PKV_VERSION);
     lua_setfield(L, -2, "version");
+    lpkv_use_ffi(L);
     return 1;
 }

@@ -276,15 +276,15 @@ int lpkv_open(lua_State *L) {
         lpkv_push_detail(L, status);
         return lpkv_failure(L, status);
     }
-    if (!store->has_events) return 1;
-    /* Nobody could close a store that an error keeps from being returned. */
     lua_replace(L, 1);
     lua_settop(L, 1);
-    if (!lpkv_run_events(L, store)) {
+    /* Nobody could close a store that an error keeps from being returned. */
+    if (store->has_events && !lpkv_run_events(L, store)) {
         pkv *handle = store->handle;
         store->handle = NULL;
         if (handle) pkv_close(handle);
         return lua_error(L);
     }
+    lpkv_wrap(L, 1);
     return 1;
 }

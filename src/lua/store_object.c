@@ -14,6 +14,7 @@
 static const char store_magic = 's'; /* its address is what matters */
 
 lpkv_store *lpkv_to_store(lua_State *L, int index) {
+    lpkv_unwrap(L, index);
     if (lua_type(L, index) != LUA_TUSERDATA) return NULL;
     if (lua_rawlen(L, index) <= sizeof(lpkv_store)) return NULL;
     lpkv_store *store = lua_touserdata(L, index);

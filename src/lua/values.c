@@ -12,7 +12,8 @@ static void put_word(unsigned char *bytes, uint64_t word) {
     for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(word >> (8 * i));
 }
 
-static uint64_t get_word(const unsigned char *bytes) {
+uint64_t lpkv_value_word(const void *data) {
+    const unsigned char *bytes = data;
     uint64_t word = 0;
     for (int i = 7; i >= 0; i--) word = word << 8 | bytes[i];
     return word;
@@ -42,7 +43,7 @@ static void use_string(lua_State *L, int index, lpkv_value *value) {
     value->bytes.data = lua_tolstring(L, index, &value->bytes.size);
 }
 
-static void use_fixed(lpkv_value *value, pkv_type type, uint64_t word, size_t size) {
+void lpkv_value_fixed(lpkv_value *value, pkv_type type, uint64_t word, size_t size) {
     put_word(value->fixed, word);
     value->type = type;
     value->bytes.data = value->fixed;
@@ -52,13 +53,13 @@ static void use_fixed(lpkv_value *value, pkv_type type, uint64_t word, size_t si
 static void use_number(lua_State *L, int index, lpkv_value *value) {
     int64_t integer;
     if (lpkv_is_integer(L, index, &integer)) {
-        use_fixed(value, PKV_INTEGER, (uint64_t)integer, 8);
+        lpkv_value_fixed(value, PKV_INTEGER, (uint64_t)integer, 8);
         return;
     }
     double number = (double)lua_tonumber(L, index);
     uint64_t word;
     memcpy(&word, &number, sizeof word);
-    use_fixed(value, PKV_FLOAT, word, 8);
+    lpkv_value_fixed(value, PKV_FLOAT, word, 8);
 }
 
 static pkv_status use_table(lua_State *L, lpkv_store *store, int index, lpkv_value *value) {
@@ -84,7 +85,7 @@ static void use_other(lua_State *L, int index, lpkv_value *value) {
         lua_pushliteral(L, "value is a uint64_t from 2^63 on, which takes values = \"u64\"");
         lpkv_raise(L);
     }
-    use_fixed(value, PKV_INTEGER, (uint64_t)integer, 8);
+    lpkv_value_fixed(value, PKV_INTEGER, (uint64_t)integer, 8);
 }
 
 static pkv_status write_any(lua_State *L, lpkv_store *store, int index, lpkv_value *value) {
@@ -96,7 +97,7 @@ static pkv_status write_any(lua_State *L, lpkv_store *store, int index, lpkv_val
         use_number(L, index, value);
         return PKV_OK;
     case LUA_TBOOLEAN:
-        use_fixed(value, PKV_BOOLEAN, (uint64_t)lua_toboolean(L, index), 1);
+        lpkv_value_fixed(value, PKV_BOOLEAN, (uint64_t)lua_toboolean(L, index), 1);
         return PKV_OK;
     case LUA_TTABLE:
         return use_table(L, store, index, value);
@@ -219,12 +220,12 @@ static pkv_status push_any(lua_State *L, lpkv_store *store, pkv_bytes bytes, pkv
         return PKV_OK;
     case PKV_INTEGER:
         if (bytes.size != 8) return damaged(L, "an integer that is not 8 bytes long");
-        word = get_word(data);
+        word = lpkv_value_word(data);
         return lpkv_push_integer(L, (int64_t)word, false) ? PKV_OK
                                                           : inexact(L, (int64_t)word, false);
     case PKV_FLOAT:
         if (bytes.size != 8) return damaged(L, "a float that is not 8 bytes long");
-        word = get_word(data);
+        word = lpkv_value_word(data);
         memcpy(&number, &word, sizeof number);
         lua_pushnumber(L, number);
         return PKV_OK;
