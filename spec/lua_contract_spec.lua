@@ -221,7 +221,7 @@ describe("a store as a value", function()
    end)
 
    it("gives its metatable to nobody", function()
-      assert.equal("pkv store", getmetatable(store))
+      assert.equal(type(store) == "cdata" and "ffi" or "pkv store", getmetatable(store))
    end)
 
    it("is itself only", function()
@@ -259,6 +259,7 @@ describe("misuse", function()
    end)
 
    it("of the metamethods harms nobody", function()
+      if compat.has_ffi then return end -- a cdata's cannot be had
       local mt = debug.getmetatable(store)
       for _, name in ipairs { "__index", "__newindex", "__len", "__pairs", "__tostring", "__close" } do
          for _, wrong in ipairs { {}, io.stdout, 1, "x" } do

@@ -51,16 +51,21 @@ describe("a store is closed", function()
       assert.is_false(is_open(path))
    end)
 
-   it("by the collector even where its functions refer to it", function()
+   it("by the collector even where its functions refer to it; a cdata and they have to be closed", function()
+      local collected = false
       do
-         local store
-         store = assert(pkv.open(path, { on_event = function() return store end,
+         local store, witness
+         store = assert(pkv.open(path, { on_event = function() return store, witness end,
             values = { encode = function(x) return store and x end, decode = function(x) return store and x end } }))
+         witness = compat.finalizer(function() collected = true end)
          store.x = "1"
+         if compat.has_ffi then assert(pkv.close(store)) end
       end
       collectgarbage()
       collectgarbage()
       assert.is_false(is_open(path))
+      collectgarbage()
+      assert.is_true(collected)
    end)
 
    it("once: closing again is harmless", function()
@@ -184,6 +189,71 @@ describe("a collection while the store works", function()
       collectgarbage()
       pkv.close(store)
    end)
+end)
+
+describe("a collection while a string is on its way", function()
+   after_each(helper.clean)
+
+   --- Reads, in which a finalizer may run at any time, and use what reads use.
+   local function disturbed(options, reads)
+      local store = assert(pkv.open(helper.folder(), options))
+      local expected, number, done, iterator = {}, 0, false, nil
+      for i = 1, 40 do
+         local key = ("%d "):format(i):rep(i % 4 == 0 and 1000 or 1)
+         expected[key] = key .. ("%d."):format(i):rep(({ 1, 300, 900, 30000 })[i % 4 + 1])
+         store[key] = expected[key]
+      end
+      local function disturb()
+         return compat.finalizer(function()
+            if done then return end
+            number = number + 1
+            local key = next(expected)
+            local _ = store[key], store[("%d "):format(number % 40)]
+            store.other = ("other"):rep(number % 50 * 100)
+            for k in pkv.each(store) do
+               if k ~= "other" then break end
+            end
+            if iterator then pcall(iterator) end
+         end)
+      end
+      collectgarbage("setpause", 50)
+      reads(store, expected, disturb, function(i) iterator = i end)
+      collectgarbage("setpause", 200)
+      assert.is_true(number > 20)
+      done = true
+      assert(pkv.close(store))
+   end
+
+   for _, values in ipairs { "any", "string" } do
+      it("changes nothing in it, with values = " .. values, function()
+         disturbed({ values = values }, function(store, expected, disturb)
+            for i = 1, 300 do
+               disturb()
+               for key, value in next, expected do
+                  if store[key] ~= value or pkv.get(store, key) ~= value then error("not what was stored") end
+               end
+               if i % 20 == 0 then collectgarbage "step" end
+            end
+         end)
+      end)
+
+      it("changes nothing in what pairs gives, with values = " .. values, function()
+         disturbed({ values = values }, function(store, expected, disturb, share)
+            for round = 1, 200 do
+               local iterator = pkv.each(store)
+               if round % 10 == 0 then share(iterator) end
+               for _ = 1, 60 do
+                  disturb()
+                  local ok, key, value = pcall(iterator)
+                  if ok and not key then break end
+                  if ok and key ~= "other" and value ~= expected[key] then error("not what was stored") end
+                  if not ok then assert.match("the iterator was used by a finalizer", key) end
+               end
+               share(nil)
+            end
+         end)
+      end)
+   end
 end)
 
 describe("on_event", function()

@@ -125,7 +125,7 @@ local function use(pkv, internals)
 
    local store_type
    local functions = {}
-   local c_get, c_set, c_unset = pkv.get, pkv.set, pkv.unset
+   local c_get, c_set, c_unset, c_close = pkv.get, pkv.set, pkv.unset, pkv.close
    local c_index, c_newindex = internals.metamethods.__index, internals.metamethods.__newindex
    local c_len = internals.metamethods.__len
    local decode, failed, raise = internals.decode, internals.failed, internals.raise
@@ -159,6 +159,17 @@ local function use(pkv, internals)
       if done == FALSE then return false end
       if done == FAILED then return failed() end
       return c_unset(...)
+   end
+
+   --- A store is kept alive by its functions, if these refer to it: until it is closed.
+   function functions.close(...)
+      local store = ...
+      if not istype(store_type, store) then return c_close(...) end
+      local ok, message, code = c_close(store)
+      local owner = internals.closed(owners[address_of(store)] or internals.collected)
+      make(store, owner, owner)
+      if ok then return ok end
+      return ok, message, code
    end
 
    local metamethods = { __gc = collect, __pairs = internals.metamethods.__pairs,
@@ -227,7 +238,7 @@ local function use(pkv, internals)
    hook("pkv.unwrap_store", function(...)
       local object = ...
       if not istype(store_type, object) then return nil end
-      return owners[address_of(object)] or internals.closed
+      return owners[address_of(object)] or internals.collected
    end)
    hook("pkv.wrap_iterator", function(...)
       local step, cursor = ...

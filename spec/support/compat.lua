@@ -6,7 +6,7 @@ compat.has_integers = math.type ~= nil                  -- numbers are integers 
 compat.has_close = _VERSION >= "Lua 5.4"                -- local x <close>
 compat.has_table_finalizers = _VERSION >= "Lua 5.2"     -- __gc of tables; LuaJIT is a Lua 5.1
 compat.is_luajit = rawget(_G, "jit") ~= nil
-compat.has_ffi = compat.is_luajit and (package.loaded.ffi or package.preload.ffi) ~= nil
+compat.has_ffi = compat.is_luajit and not package.preload["pkv.ffi"] -- stores are cdata
 
 --- The ends of the range of 64 bits, or next to them where numbers are doubles.
 compat.maxinteger = math.maxinteger or 2 ^ 63 - 1024

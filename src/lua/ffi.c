@@ -320,6 +320,15 @@ static int raise_failure(lua_State *L) {
     return lpkv_raise(L);
 }
 
+/* closed(store): a closed store of the same path, if the store has functions that it could let go
+ * of; else itself. */
+static int closed(lua_State *L) {
+    lpkv_store *store = lpkv_check_store(L);
+    lua_settop(L, 1);
+    if (store->has_events || store->values == PKV_VALUES_CODED) lpkv_new_store(L, store->path);
+    return 1;
+}
+
 /* hook(name, f): sets what lpkv_push_hook gives. */
 static int set_hook(lua_State *L) {
     lua_settop(L, 2);
@@ -329,7 +338,7 @@ static int set_hook(lua_State *L) {
 
 static const luaL_Reg own_functions[] = {
     {"decode", decode},   {"entry", entry}, {"failed", failed}, {"raise", raise_failure},
-    {"hook", set_hook}, {NULL, NULL},
+    {"closed", closed},   {"hook", set_hook}, {NULL, NULL},
 };
 
 /* Pushes the table of what is for ffi.lua alone. */
@@ -353,7 +362,7 @@ static void push_internals(lua_State *L) {
     luaL_getmetatable(L, LPKV_STORE);
     lua_setfield(L, -2, "metamethods");
     lpkv_new_store(L, "collected");
-    lua_setfield(L, -2, "closed");
+    lua_setfield(L, -2, "collected");
 }
 
 /* Of a module: the functions that pkv/ffi.lua has instead, which are kept, since a program may load
