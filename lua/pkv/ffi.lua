@@ -237,7 +237,7 @@ local function use(pkv, internals)
    end)
    hook("pkv.unwrap_store", function(...)
       local object = ...
-      if not istype(store_type, object) then return nil end
+      if not istype(store_type, object) then return object end
       return owners[address_of(object)] or internals.collected
    end)
    hook("pkv.wrap_iterator", function(...)

@@ -229,7 +229,7 @@ int lpkv_delete_failed_pending_snapshots(lua_State *L);
 #define LPKV_MAKE_INTEGER  "pkv.make_integer"  /* (high half, low half, is_unsigned): a cdata */
 #define LPKV_TAKE_INTEGER  "pkv.take_integer"  /* (cdata): these three, or nil */
 #define LPKV_WRAP_STORE    "pkv.wrap_store"    /* (userdata): the cdata that the program gets */
-#define LPKV_UNWRAP_STORE  "pkv.unwrap_store"  /* (cdata): its userdata, or nil */
+#define LPKV_UNWRAP_STORE  "pkv.unwrap_store"  /* (cdata): its userdata, or itself */
 #define LPKV_WRAP_ITERATOR "pkv.wrap_iterator" /* (function, cursor): a cdata */
 
 /* Pushes the function, or nothing if there is none. */
