@@ -1,18 +1,24 @@
 # persistent-kv. `make help` lists the targets.
 #
-# Everything that is built lies in $(BUILD). Variants (sanitizers, tiny limits) are the same targets
-# with another BUILD, so that their objects never mix.
+# Everything that is built lies in $(BUILD). Variants (sanitizers, tiny limits, other versions of Lua)
+# are the same targets with another BUILD, so that their objects never mix.
 
 PREFIX      ?= /usr/local
 DESTDIR     ?=
-BUILD       ?= build
-LUA         ?= lua5.4
+# Lua 5.1 to 5.5. What is built for 5.1 is for LuaJIT too.
 LUA_VERSION ?= 5.4
+LUA         ?= lua$(LUA_VERSION)
+BUILD       ?= build$(if $(filter-out 5.4,$(LUA_VERSION)),/lua$(LUA_VERSION))
 JOBS        ?= $(shell nproc)
 
 # Debian packages: what it takes to build and run, and what else each kind of check takes.
-BUILD_PACKAGES = lua5.4 liblua5.4-dev libprotobuf-c-dev pkgconf
+BUILD_PACKAGES = lua$(LUA_VERSION) $(patsubst %5.1-dev,%5.1-0-dev,liblua$(LUA_VERSION)-dev) \
+                 libprotobuf-c-dev pkgconf
 TEST_PACKAGES  = lua-busted
+# All that Debian has. The LuaJITs are not installed, see .ci/luajit.
+LUA_PACKAGES     = lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 liblua5.4-dev
+LUAJIT_PACKAGES  = luajit libluajit-5.1-2 libluajit-5.1-common
+LUAJIT2_PACKAGES = luajit2 libluajit2-5.1-2 libluajit2-5.1-common
 LINT_PACKAGES  = lua-check clang clang-format protobuf-c-compiler
 FUZZ_PACKAGES  = clang libclang-rt-dev
 MODEL_PACKAGES = spin gcc
@@ -30,8 +36,8 @@ VARIANT  ?=
 WERROR   ?= -Werror
 WARNINGS  = -Wall -Wextra -Wshadow -Wconversion $(WERROR)
 
-LUA_CFLAGS   = $(shell pkg-config --cflags lua5.4 2>/dev/null || echo -I/usr/include/lua5.4)
-LUA_LIBS     = $(shell pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
+LUA_CFLAGS   = $(shell pkg-config --cflags lua$(LUA_VERSION) 2>/dev/null || echo -I/usr/include/lua$(LUA_VERSION))
+LUA_LIBS     = $(shell pkg-config --libs lua$(LUA_VERSION) 2>/dev/null || echo -llua$(LUA_VERSION))
 PROTO_CFLAGS = $(shell pkg-config --cflags libprotobuf-c 2>/dev/null)
 PROTO_LIBS   = $(shell pkg-config --libs libprotobuf-c 2>/dev/null || echo -lprotobuf-c)
 
@@ -50,7 +56,9 @@ CLI_SOURCES   = $(wildcard src/cli/*.c)
 SIMULATED_SOURCES = $(wildcard src/os/simulated*.c)
 CHECK_SOURCES = $(wildcard spec/support/*_check.c)
 CALLS_SOURCES = $(wildcard spec/support/calls_*.c)
-INTERNALS_SOURCES = $(wildcard spec/support/internals*.c spec/support/*.pb-c.c)
+# Of pkv_internals, other Luas than the first need only what is for the Lua module.
+INTERNALS_SOURCES = $(wildcard $(if $(filter 5.4,$(LUA_VERSION)),\
+                    spec/support/internals*.c spec/support/*.pb-c.c,spec/support/internals_lua.c))
 # Each *_fuzz.c is a program, the rest is shared.
 FUZZ_SOURCES  = $(wildcard spec/fuzz/*_fuzz.c)
 FUZZ_SHARED   = $(filter-out $(FUZZ_SOURCES),$(wildcard spec/fuzz/*.c)) spec/support/record.pb-c.c
@@ -171,6 +179,27 @@ test: test-deps ## run all tests, with normal and with tiny limits; the last lin
 	@$(MAKE) -s -j$(JOBS) checks
 	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/tiny VARIANT=-DPKV_TINY
 	@.ci/test $(BUILD) $(BUILD)/tiny
+
+# What says nothing about a version of Lua: specs of the C library's insides, and of the command.
+C_SPECS = $(patsubst %,spec/%_spec.lua,bytes check cli error fileset format_doc manifest record \
+          recovery repair)
+LUAS    = lua5.1 lua5.2 lua5.3 lua5.4
+
+.PHONY: test-all lua-checks $(LUAS:%=checks-%)
+test-all: test-deps ## run the specs on Lua 5.1 to 5.4, LuaJIT and OpenResty's LuaJIT
+	@.ci/install-packages $(LUA_PACKAGES)
+	@$(MAKE) -s -j$(JOBS) $(LUAS:%=checks-%)
+	@.ci/luajit $(BUILD)/luajit $(LUAJIT_PACKAGES)
+	@.ci/luajit $(BUILD)/luajit2 $(LUAJIT2_PACKAGES)
+	@PKV_PROPERTY_OPS=$${PKV_PROPERTY_OPS:-50000} PKV_FOLDERS=$$(ls -d /dev/shm || echo /tmp) \
+	    SPECS="$(filter-out $(C_SPECS),$(wildcard spec/*_spec.lua))" \
+	    .ci/test $(LUAS:%=$(BUILD)/%) $(addprefix $(BUILD)/,luajit luajit-without-ffi luajit2)
+
+$(LUAS:%=checks-%): checks-lua%:
+	@$(MAKE) -s lua-checks BUILD=$(BUILD)/lua$* LUA_VERSION=$*
+	@ln -sfn $$(command -v lua$*) $(BUILD)/lua$*/interpreter
+
+lua-checks: $(MODULE) $(COMMAND) $(INTERNALS)
 
 ASAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 TSAN = -fsanitize=thread

@@ -1,7 +1,7 @@
 -- build_cache.lua - remembers the output of commands by their text and the content of their inputs, so that
 -- what has not changed is not run again.
 --
---     lua5.4 examples/build_cache.lua [FOLDER]      the second time nothing runs
+--     lua examples/build_cache.lua [FOLDER]      the second time nothing runs
 --
 -- A cache may lose its last entries but must not slow anybody down: sync = "buffered". Two programs
 -- cannot have it open at once, so the second goes without.
@@ -20,7 +20,8 @@ local function key_of(command, inputs)
    local parts = { command }
    for _, path in ipairs(inputs) do
       local file = assert(io.open(path, "rb"))
-      parts[#parts + 1] = string.pack("s8s8", path, file:read("a"))
+      local content = file:read("*a")
+      parts[#parts + 1] = ("%d %s %d %s"):format(#path, path, #content, content)
       file:close()
    end
    return table.concat(parts, "\0")
@@ -37,7 +38,7 @@ local function run(command, inputs)
    end
    ran = ran + 1
    local pipe = assert(io.popen(command))
-   local output = pipe:read("a")
+   local output = pipe:read("*a")
    local ok = pipe:close() == true
    if ok then cache[key] = { output = output, ok = ok, at = os.time() } end
    return output, ok

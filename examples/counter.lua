@@ -1,6 +1,6 @@
 -- counter.lua - counts visits and keeps sessions, as a web application would.
 --
---     lua5.4 examples/counter.lua [FOLDER]      run it twice: it goes on where it was
+--     lua examples/counter.lua [FOLDER]      run it twice: it goes on where it was
 --
 -- Each change is safe from a crash of the program when the assignment returns. Old sessions are
 -- thrown out by a loop that removes entries as it goes.
@@ -10,8 +10,8 @@ local pkv = require "pkv"
 local SESSION_SECONDS = 3600
 
 local folder = arg[1] or "data/counter"
-local counts <close> = assert(pkv.open(folder .. "/counts"))
-local sessions <close> = assert(pkv.open(folder .. "/sessions"))
+local counts = assert(pkv.open(folder .. "/counts"))
+local sessions = assert(pkv.open(folder .. "/sessions"))
 
 local function visit(page)
    counts[page] = pkv.get(counts, page, 0) + 1
@@ -20,7 +20,7 @@ end
 
 local function new_session(user)
    local id
-   repeat id = ("%08x"):format(math.random(0, 0xffffffff)) until not sessions[id]
+   repeat id = ("%08x"):format(math.random(0, 0x7fffffff)) until not sessions[id]
    sessions[id] = { user = user, expires = os.time() + SESSION_SECONDS, basket = {} }
    return id
 end
@@ -34,7 +34,7 @@ end
 
 local function expire()
    local removed, now = 0, os.time()
-   for id, session in pairs(sessions) do
+   for id, session in pkv.each(sessions) do -- what pairs(sessions) does from Lua 5.2 on
       if session.expires < now then
          sessions[id] = nil
          removed = removed + 1
@@ -50,4 +50,6 @@ local id = new_session("alice")
 put_into_basket(id, "tea")
 put_into_basket(id, "cups")
 print(("session %s: %s has %s"):format(id, sessions[id].user, table.concat(sessions[id].basket, ", ")))
-print(("%d sessions; %s"):format(#sessions, counts))
+print(("%d sessions; %s"):format(#sessions, tostring(counts)))
+assert(pkv.close(sessions))
+assert(pkv.close(counts))

@@ -1,13 +1,13 @@
 -- save_game.lua - a world that is saved as it changes: no save button, and no lost hour after a crash.
 --
---     lua5.4 examples/save_game.lua [FOLDER]      run it again: the world has aged
+--     lua examples/save_game.lua [FOLDER]      run it again: the world has aged
 --
 -- Things have integer ids for keys, which take least memory. Only what changes in a turn is written.
 -- At the end a snapshot makes the next start fast.
 
 local pkv = require "pkv"
 
-local world <close> = assert(pkv.open(arg[1] or "data/world", {
+local world = assert(pkv.open(arg[1] or "data/world", {
    keys = "u32",
    on_event = function(name, details)
       if name == "restored" then print(("loaded %d things"):format(details.entries)) end
@@ -27,7 +27,7 @@ end
 local function turn()
    local state = world[0]
    state.turn = state.turn + 1
-   for id, thing in pairs(world) do
+   for id, thing in pkv.each(world) do -- what pairs(world) does from Lua 5.2 on
       if thing.kind == "sheep" then
          thing.x = thing.x + (math.random() - 0.5) / 10
          thing.y = thing.y + (math.random() - 0.5) / 10
@@ -45,8 +45,9 @@ if not world[0] then create() end
 for _ = 1, 10 do turn() end
 
 local counts = { tree = 0, sheep = 0 }
-for id, thing in pairs(world) do
+for id, thing in pkv.each(world) do
    if id ~= 0 then counts[thing.kind] = counts[thing.kind] + 1 end
 end
 print(("turn %d: %d trees, %d sheep"):format(world[0].turn, counts.tree, counts.sheep))
 assert(pkv.snapshot(world))
+assert(pkv.close(world))

@@ -3,14 +3,18 @@
 local pkv = require "pkv"
 local internals = require "pkv_internals"
 local helper = require "spec.support.helper"
+local compat = require "spec.support.compat"
 local disk = require "spec.support.disk"
 local command = require "spec.support.command"
 
 local build = os.getenv "PKV_BUILD" or "build"
 local fixtures = "spec/fixtures/crate/"
-local modes = { "string", "u64", "i64", "u32", "i32", "u16", "i16", "u8", "i8" }
+local pairs = compat.pairs
+local modes = { "string", "u32", "i32", "u16", "i16", "u8", "i8" }
+-- Their keys are no numbers where numbers are doubles.
+if compat.has_integers then modes = { "u64", "i64", compat.unpack(modes) } end
 
---- Calls f(name, mode) for each of the 18 folders.
+--- Calls f(name, mode) for each of the folders.
 local function each_folder(f)
    for _, mode in ipairs(modes) do
       for _, kind in ipairs { "wal", "snap" } do f(mode .. "_" .. kind, mode) end
@@ -51,8 +55,10 @@ local function listing_of(path, mode)
 end
 
 local function dumped_lines(name)
-   local file <close> = assert(io.open(fixtures .. name .. ".dump"))
-   return lines_of(file)
+   local file = assert(io.open(fixtures .. name .. ".dump"))
+   local lines = lines_of(file)
+   file:close()
+   return lines
 end
 
 local function is_refused(path, code, ...)
@@ -137,7 +143,7 @@ describe("opened with the wrong keys, a folder of the crate", function()
 
    it("is an error that names the file, and is not touched", function()
       for _, case in ipairs {
-         { "string_wal", "u64" }, { "string_snap", "i8" }, { "i64_wal", "u8" }, { "i64_snap", "i32" },
+         { "string_wal", "u64" }, { "string_snap", "i8" }, { "i32_wal", "u8" }, { "i32_snap", "i16" },
          { "u32_wal", "u16" }, { "i16_snap", "u8" }, { "u16_wal", "i8" },
       } do
          local path = disk.copy(fixtures .. case[1])
@@ -236,7 +242,7 @@ describe("a log of the crate", function()
 
    it("that holds no record in the middle is corrupt, and is not touched", function()
       local third = records[3].from
-      for _, damage in ipairs { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "\x05\x0a\x7f" } do
+      for _, damage in ipairs { ("\255"):rep(10), "\5\10\127" } do
          helper.write(name, disk.patched(bytes, third, damage))
          local message = is_refused(path, "corrupt", { values = "string" })
          assert.match(("%s is damaged at offset %d"):format(log, third), message, 1, true)

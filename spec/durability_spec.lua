@@ -1,6 +1,7 @@
 --- What each sync mode keeps, and what a full disk does: an error before anything has changed.
 local pkv = require "pkv"
 local helper = require "spec.support.helper"
+local compat = require "spec.support.compat"
 local disk = require "spec.support.disk"
 
 local ios = { "mmap", "pwrite" }
@@ -26,7 +27,7 @@ for _, wal_io in ipairs(ios) do
          it("all that was written is there after each close", function()
             local expected = {}
             for round = 1, 4 do
-               options.wal_shards = round // 2 + 1
+               options.wal_shards = math.floor(round / 2) + 1
                local store = assert(pkv.open(path, options))
                assert.equal(wal_io, pkv.stats(store).wal_io)
                assert.same(expected, helper.content(store))
@@ -108,8 +109,8 @@ local mounted
 
 local function mount(size)
    local folder = helper.folder("disk")
-   assert(os.execute("mkdir " .. folder))
-   if os.execute(("mount -t tmpfs -o size=%s pkv-spec %s 2>/dev/null"):format(size, folder)) then
+   assert.equal(0, compat.execute("mkdir " .. folder))
+   if compat.execute(("mount -t tmpfs -o size=%s pkv-spec %s 2>/dev/null"):format(size, folder)) == 0 then
       mounted = folder
       return folder
    end
@@ -142,7 +143,7 @@ describe("a full disk", function()
    --- Sets until that fails; what has been set is in `expected`.
    local function set_until_full(store, expected, size)
       for i = 1, 1000000 do
-         local key, value = "key " .. i % 3000, ("%d "):format(i):rep(size // 8 + 1)
+         local key, value = "key " .. i % 3000, ("%d "):format(i):rep(math.floor(size / 8) + 1)
          local done, message, code = pkv.set(store, key, value)
          if not done then return key, message, code end
          expected[key] = value
@@ -317,7 +318,7 @@ describe("a full disk", function()
       fill(100)
       set_until_full(store, {}, 1000)
       make_room()
-      local large = ("x"):rep(1 << 20)
+      local large = ("x"):rep(2 ^ 20)
       for i = 1, 90 do
          large = i .. large
          store.large = large

@@ -3,6 +3,7 @@
 -- integer keys; each with a snapshot, a backup of one, and a log behind it.
 local pkv = require "pkv"
 local helper = require "spec.support.helper"
+local compat = require "spec.support.compat"
 local disk = require "spec.support.disk"
 
 local fixtures = "spec/fixtures/v1/"
@@ -13,12 +14,12 @@ local function expected(key)
    return {
       [key(1)] = "a string", [key(2)] = "", [key(3)] = "\0\255", [key(4)] = 42, [key(5)] = -0.5, [key(6)] = false,
       [key(7)] = { level = 3, pos = { 1.5, 2 }, [true] = "yes", [7] = { {} } },
-      [key(8)] = ("long "):rep(2000), [key(10)] = "set after the snapshot", [key(11)] = math.mininteger,
+      [key(8)] = ("long "):rep(2000), [key(10)] = "set after the snapshot", [key(11)] = compat.mininteger,
    }
 end
 
 local function name(i) return i == 1 and "" or "key " .. i end
-local function integer(i) return i == 4 and math.mininteger or i * -1000 end
+local function integer(i) return i == 4 and compat.mininteger or i * -1000 end
 
 for folder, options in pairs {
    clean = { key = name }, killed = { key = name }, integers = { key = integer, keys = "i64" },

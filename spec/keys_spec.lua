@@ -1,8 +1,10 @@
 --- Keys: any string, or integers of one type; never mixed up.
 local pkv = require "pkv"
 local helper = require "spec.support.helper"
+local compat = require "spec.support.compat"
 
 local raised, same = helper.raised, helper.same
+local maxinteger, mininteger = compat.maxinteger, compat.mininteger
 
 local path, store
 local function open(options)
@@ -68,12 +70,12 @@ describe("string keys", function()
       assert.match("got table$", raised(pkv.get, store, {}))
       assert.match("got nil$", raised(pkv.get, store, nil))
       assert.match("got no value$", raised(pkv.unset, store))
-      assert.match("got userdata$", raised(pkv.get, store, store))
+      assert.match("got " .. type(store) .. "$", raised(pkv.get, store, store))
    end)
 
    it("over the limit are an error", function()
       open()
-      local long = ("k"):rep(16 * 2 ^ 20 // 1 | 0)
+      local long = ("k"):rep(16 * 2 ^ 20)
       assert.is_true(pkv.set(store, long, 1))
       long = long .. "k"
       local result, message, code = pkv.set(store, long, 1)
@@ -89,7 +91,8 @@ end)
 local ranges = {
    u8 = { 0, 255 }, i8 = { -128, 127 }, u16 = { 0, 65535 }, i16 = { -32768, 32767 },
    u32 = { 0, 4294967295 }, i32 = { -2147483648, 2147483647 },
-   u64 = { math.mininteger, math.maxinteger }, i64 = { math.mininteger, math.maxinteger },
+   u64 = compat.has_integers and { mininteger, maxinteger } or { 0, 2 ^ 64 - 2048 },
+   i64 = { mininteger, maxinteger },
 }
 
 for name, range in pairs(ranges) do
@@ -105,7 +108,7 @@ for name, range in pairs(ranges) do
             assert.is_true(same(expected, helper.content(store)))
             for key, value in pairs(expected) do
                assert.equal(value, store[key])
-               assert.equal("integer", math.type(key))
+               assert.equal(compat.type_of_number(1), compat.type_of_number(key))
             end
             reopen { keys = name }
          end
@@ -134,9 +137,9 @@ for name, range in pairs(ranges) do
 
       if not name:find "64" then
          it("outside the range are an error that names the range", function()
-            for _, wrong in ipairs { range[1] - 1, range[2] + 1, math.maxinteger, math.mininteger } do
+            for _, wrong in ipairs { range[1] - 1, range[2] + 1, maxinteger, mininteger } do
                local message = raised(pkv.set, store, wrong, 1)
-               assert.match(tostring(wrong), message, 1, true)
+               assert.match(("%d"):format(wrong), message, 1, true)
                assert.match(tostring(range[1]), message, 1, true)
                assert.match(tostring(range[2]), message, 1, true)
                assert.match(name, message, 1, true)
@@ -150,13 +153,15 @@ end
 describe("u64 keys", function()
    after_each(clean)
 
-   it("are the 64 bits of a Lua integer, and floats up to 2^64", function()
+   it("are 64 bits, given as integers or as floats up to 2^64", function()
       open { keys = "u64" }
-      store[-1] = "all bits"
+      store[-2048] = "high bits"
       store[2.0 ^ 63] = "top bit"
-      assert.equal("top bit", store[math.mininteger])
-      assert.equal("all bits", store[0xffffffffffffffff])
-      assert.is_true(same({ [-1] = "all bits", [math.mininteger] = "top bit" }, helper.content(store)))
+      assert.equal("top bit", store[mininteger])
+      assert.equal("high bits", store[2.0 ^ 64 - 2048])
+      local negative = compat.has_integers
+      assert.is_true(same({ [negative and -2048 or 2 ^ 64 - 2048] = "high bits",
+                            [negative and mininteger or 2 ^ 63] = "top bit" }, helper.content(store)))
       assert.match("got number 1.844", raised(pkv.get, store, 2.0 ^ 64))
    end)
 end)
@@ -166,9 +171,9 @@ describe('keys = "integer"', function()
 
    it("means i64", function()
       open { keys = "integer" }
-      store[math.mininteger] = 1
+      store[mininteger] = 1
       assert.equal("i64", pkv.stats(store).keys)
       reopen { keys = "i64" }
-      assert.equal(1, store[math.mininteger])
+      assert.equal(1, store[mininteger])
    end)
 end)

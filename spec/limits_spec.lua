@@ -2,10 +2,13 @@
 -- log, the snapshot and memory work in: all come back, from the log and from a snapshot.
 local pkv = require "pkv"
 local helper = require "spec.support.helper"
+local compat = require "spec.support.compat"
 local disk = require "spec.support.disk"
 
-local KEY_MAX = 16 << 20
-local MIB = 1 << 20
+local pairs = compat.pairs
+
+local MIB = 2 ^ 20
+local KEY_MAX = 16 * MIB
 
 local path
 before_each(function() path = disk.folder() end)
@@ -13,9 +16,9 @@ after_each(disk.clean)
 
 local function bytes(size, seed)
    local block = {}
-   for i = 1, 64 do block[i] = string.pack("<I8", (i + seed) * 0x9E3779B97F4A7C15) end
+   for i = 1, 512 do block[i] = string.char((i * i * 40503 + (i + seed) * 977) % 256) end
    local text = table.concat(block)
-   return text:rep(size // #text + 1):sub(1, size)
+   return text:rep(math.floor(size / #text) + 1):sub(1, size)
 end
 
 --- The same content, without the text of both in the message.
@@ -74,7 +77,7 @@ for _, wal_io in ipairs { "mmap", "pwrite" } do
          local store, expected = assert(pkv.open(path, options)), {}
          for power = 0, 19 do
             for difference = -30, 30, power < 10 and 1 or 6 do
-               local size = (1 << power) + difference
+               local size = 2 ^ power + difference
                if size >= 0 then expected[("%d%+d"):format(power, difference)] = bytes(size, power) end
             end
          end
@@ -93,7 +96,7 @@ for _, wal_io in ipairs { "mmap", "pwrite" } do
          for extra = -40, 40, 8 do
             local folder = disk.folder()
             local store, expected = assert(pkv.open(folder, options)), {}
-            for i, size in ipairs { (256 << 10) + extra, 10, (300 << 10) + extra, 10, (64 << 10) + extra, 10, 10 } do
+            for i, size in ipairs { 256 * 1024 + extra, 10, 300 * 1024 + extra, 10, 64 * 1024 + extra, 10, 10 } do
                expected["key " .. i] = bytes(size, i)
                store["key " .. i] = expected["key " .. i]
             end

@@ -1,8 +1,10 @@
 --- What a store promises to the Lua program that holds it.
 local pkv = require "pkv"
 local helper = require "spec.support.helper"
+local compat = require "spec.support.compat"
 
 local raised, same = helper.raised, helper.same
+local pairs = compat.pairs
 
 --- Whoever has the folder open keeps this from working.
 local function is_open(path)
@@ -70,7 +72,7 @@ describe("store[k]", function()
    end)
 
    it("reads values of all sizes after each other", function()
-      for _, size in ipairs { 0, 1, 1023, 1024, 1025, 5000, 300, 3 * 2 ^ 20 // 1 | 0, 7, 2000 } do
+      for _, size in ipairs { 0, 1, 1023, 1024, 1025, 5000, 300, 3 * 2 ^ 20, 7, 2000 } do
          store.x = ("v"):rep(size)
          assert.equal(("v"):rep(size), store.x)
       end
@@ -160,7 +162,10 @@ describe("the functions", function()
          keys = "string", values = "string", sync = "string", wal_io = "string",
          read_only = "boolean", snapshot_running = "boolean" }
       for name, value in pairs(stats) do
-         assert.equal(expected[name], math.type(value) or type(value), name)
+         local of_type = type(value) == "number" and compat.type_of_number(value) or type(value)
+         local wanted = expected[name]
+         if not compat.has_integers and (wanted == "integer" or wanted == "float") then wanted = "number" end
+         assert.equal(wanted, of_type, name)
          expected[name] = nil
       end
       assert.is_nil(next(expected))
@@ -216,7 +221,7 @@ describe("a store as a value", function()
    end)
 
    it("gives its metatable to nobody", function()
-      assert.equal("pkv store", getmetatable(store))
+      assert.equal(type(store) == "cdata" and "ffi" or "pkv store", getmetatable(store))
    end)
 
    it("is itself only", function()
@@ -234,13 +239,13 @@ describe("misuse", function()
    it("raises where the caller is", function()
       local here
       local function at(f) return raised(f):sub(1, #here) end
-      here = helper.here():gsub(":(%d+):", function(line) return ":" .. (line + 1) .. ":" end)
+      here = helper.here():gsub(":(%d+):", function(line) return ":" .. tonumber(line) + 1 .. ":" end)
       assert.equal(here, at(function() store.x = print end))
-      here = helper.here():gsub(":(%d+):", function(line) return ":" .. (line + 1) .. ":" end)
+      here = helper.here():gsub(":(%d+):", function(line) return ":" .. tonumber(line) + 1 .. ":" end)
       assert.equal(here, at(function() return store[1] end))
-      here = helper.here():gsub(":(%d+):", function(line) return ":" .. (line + 1) .. ":" end)
+      here = helper.here():gsub(":(%d+):", function(line) return ":" .. tonumber(line) + 1 .. ":" end)
       assert.equal(here, at(function() local _ = pkv.get({}, 1) end))
-      here = helper.here():gsub(":(%d+):", function(line) return ":" .. (line + 1) .. ":" end)
+      here = helper.here():gsub(":(%d+):", function(line) return ":" .. tonumber(line) + 1 .. ":" end)
       assert.equal(here, at(function() local _ = pkv.set(store, 1, 1) end))
    end)
 
@@ -254,6 +259,7 @@ describe("misuse", function()
    end)
 
    it("of the metamethods harms nobody", function()
+      if compat.has_ffi then return end -- a cdata's cannot be had
       local mt = debug.getmetatable(store)
       for _, name in ipairs { "__index", "__newindex", "__len", "__pairs", "__tostring", "__close" } do
          for _, wrong in ipairs { {}, io.stdout, 1, "x" } do
@@ -397,13 +403,14 @@ describe("a loop over pairs", function()
       assert.is_nil(iterator())
    end)
 
-   it("closes its cursor when it is left", function()
-      fill(10)
-      local iterator, _, _, closing = pkv.each(store)
-      iterator()
-      do local _ <close> = closing end
-      assert.is_nil(iterator())
-   end)
+   if compat.has_close then
+      it("closes its cursor when it is left", function()
+         fill(10)
+         local iterator, _, _, closing = pkv.each(store)
+         compat.with_close(closing, iterator)
+         assert.is_nil(iterator())
+      end)
+   end
 
    it("keeps the store alive that nobody else holds", function()
       fill(10)

@@ -1,10 +1,11 @@
 --- What the documentation shows works, and prints what it says.
 local lfs = require "lfs"
 local helper = require "spec.support.helper"
+local compat = require "spec.support.compat"
 require "pkv" -- from here, as its path is relative
 
 --- The Lua blocks of a Markdown file as one program, and what its comments "--> ..." promise.
-local function program(path)
+local function program_of(path)
    local code, promised = {}, {}
    for block in helper.read(path):gmatch "```lua\n(.-)```" do
       code[#code + 1] = block
@@ -18,13 +19,15 @@ local function run(code, name)
    local here, folder = lfs.currentdir(), helper.folder()
    assert(lfs.mkdir(folder))
    local lines = {}
-   local env = setmetatable({ print = function(...)
+   local env = setmetatable({ pairs = compat.pairs, print = function(...)
       local words = {}
       for i = 1, select("#", ...) do words[i] = tostring((select(i, ...))) end
       lines[#lines + 1] = table.concat(words, " ")
    end }, { __index = _G })
+   if not compat.has_close then code = code:gsub(" <close>", "") end
+   local program = assert(compat.load(code, "=" .. name, env))
    assert(lfs.chdir(folder))
-   local ok, problem = xpcall(assert(load(code, "=" .. name, "t", env)), debug.traceback)
+   local ok, problem = xpcall(program, debug.traceback)
    collectgarbage()
    assert(lfs.chdir(here))
    helper.clean()
@@ -35,7 +38,7 @@ end
 describe("the Lua in", function()
    for _, path in ipairs { "doc/lua.md", "README.md" } do
       it(path .. " runs and prints what it says", function()
-         local code, promised = program(path)
+         local code, promised = program_of(path)
          assert.is_true(#promised > 0)
          local lines = run(code, path)
          for i, line in ipairs(promised) do assert.equal(line, (lines[i] or "nothing"):gsub("%s+", " "), i) end

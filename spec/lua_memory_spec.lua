@@ -1,6 +1,7 @@
 --- Lua may run out of memory at any allocation: nothing leaks, nothing stays locked.
 local pkv = require "pkv"
 local helper = require "spec.support.helper"
+local compat = require "spec.support.compat"
 local internals = require "pkv_internals.lua"
 
 -- Each does something to a store in a state whose n-th allocation fails, for n = 1, 2, ...
@@ -15,12 +16,12 @@ local tasks = {
       assert(not pkv.open("/dev/null/x"))]],
    ["values of all kinds"] = [[
       local pkv, path = ...
-      local store <close> = assert(pkv.open(path))
+      local store = assert(pkv.open(path))
       local big = ("x"):rep(5000)
       store.table = { 1, 2.5, "three", { big, four = { true } } }
       store.string, store.number = big, 1
       assert(store.table[4][1] == big and store.string == big and store.number == 1)
-      for k, v in pairs(store) do assert(k and v) end
+      for k, v in pkv.each(store) do assert(k and v) end
       assert(not pcall(pkv.set, store, "x", { a = { print } }))
       assert(#store == 3 and tostring(store) and pkv.stats(store).entries == 3)]],
    ["a codec and events"] = [[

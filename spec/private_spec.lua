@@ -2,6 +2,7 @@
 local lfs = require "lfs"
 local pkv = require "pkv"
 local helper = require "spec.support.helper"
+local compat = require "spec.support.compat"
 
 local path, outside
 
@@ -18,7 +19,7 @@ local interpreter = os.getenv("LUA") or "lua5.4"
 local function run_under(umask, code)
    local script = path .. "-script"
    helper.write(script, code)
-   assert.is_true(os.execute(("umask %s && %s %s %s"):format(umask, interpreter, script, path)))
+   assert.equal(0, compat.execute(("umask %s && %s %s %s"):format(umask, interpreter, script, path)))
 end
 
 local function modes()
@@ -143,12 +144,12 @@ describe("what is no regular file is refused at once, and nothing hangs", functi
    it("where a pipe has the name of the manifest, the lock or a log", function()
       for _, name in ipairs { "manifest", "lockfile", "snapshot_1_0-of-1_diff.bin" } do
          assert(lfs.mkdir(path))
-         assert.is_true(os.execute(("mkfifo %s/%s"):format(path, name)))
+         assert.equal(0, compat.execute(("mkfifo %s/%s"):format(path, name)))
          local store, message, code = pkv.open(path)
          assert.is_nil(store)
          assert.equal("io", code)
          assert.match(name, message, 1, true)
-         assert.is_true(os.execute("rm -r " .. path))
+         assert.equal(0, compat.execute("rm -r " .. path))
       end
    end)
 end)

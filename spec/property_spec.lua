@@ -5,16 +5,26 @@
 -- PKV_PROPERTY_OPS: number of operations over all modes. PKV_SEED: the seed of a run to repeat.
 local pkv = require "pkv"
 local helper = require "spec.support.helper"
+local compat = require "spec.support.compat"
 
 local modes = { "string", "u64", "i64", "u32", "i32", "u16", "i16", "u8", "i8" }
 local total = tonumber(os.getenv("PKV_PROPERTY_OPS")) or 1000000
-local seed = tonumber(os.getenv("PKV_SEED")) or os.time() * 1000 + math.floor(os.clock() * 1e6) % 1000
+local seed = tonumber(os.getenv("PKV_SEED")) or os.time() % 1e6 * 1000 + math.floor(os.clock() * 1e6) % 1000
 
-local random = math.random
+local random, pairs = math.random, compat.pairs
 
 local function pick(list) return list[random(#list)] end
 
 -- Keys: few enough to meet again, with the ends of the range and values that look alike among them.
+local exact_bits = compat.has_integers and 62 or 53
+
+--- Up to so many bits, as far as a number of this Lua can hold them.
+local function random_integer(bits)
+   bits = math.min(bits, exact_bits)
+   local high = bits > 30 and random(0, 2 ^ (bits - 30) - 1) or 0
+   return high * compat.integer(2 ^ 30) + random(0, 2 ^ math.min(bits, 30) - 1)
+end
+
 local function string_keys()
    local keys = { "", "\0", "\0\0", "get", "close", "__index", ("k"):rep(1000), ("k"):rep(5000) }
    for i = 1, 2000 do keys[#keys + 1] = pick { "k%d", "%d", "%d\0", "longer key number %d" }:format(i) end
@@ -24,31 +34,34 @@ end
 local function integer_keys(mode)
    local bits = tonumber(mode:match("%d+"))
    local signed = mode:sub(1, 1) == "i"
+   -- Where Lua has integers, those of u64 from 2^63 on are negative.
+   local negative = signed or bits == 64 and compat.has_integers
+   local low, high = signed and -2 ^ (bits - 1) or 0, 2 ^ (bits - (signed and 1 or 0)) - 1
    local keys, seen = {}, {}
    local function add(key)
-      local low = signed and -(1 << (bits - 1)) or 0
-      local high = (1 << (bits - (signed and 1 or 0))) - 1
       if bits < 64 and (key < low or key > high) or seen[key] then return end
       seen[key] = true
       keys[#keys + 1] = key
    end
-   for bit = 0, 63 do
+   for bit = 0, bits == 64 and exact_bits or bits do
       for offset = -1, 1 do
-         add((1 << bit) + offset)
-         add(-(1 << bit) + offset)
+         add(compat.integer(2 ^ bit) + offset)
+         if negative then add(-compat.integer(2 ^ bit) + offset) end
       end
    end
    for i = 1, 1000 do
       add(i)
-      add(random(0))
-      add(random(0) & ((1 << bits) - 1))
+      add(random_integer(bits))
+      if negative then add(-random_integer(bits)) end
    end
+   if bits == 64 then add(compat.maxinteger) end
+   if bits == 64 and negative then add(compat.mininteger) end
    return keys
 end
 
 local function value(depth)
    local kind = random(100)
-   if kind <= 40 then return random(0) >> random(0, 63) end
+   if kind <= 40 then return random_integer(random(0, 63)) * (random(4) == 1 and -1 or 1) end
    if kind <= 75 then return ("v"):rep(random(0, 60)) .. random(1000) end
    if kind <= 80 then return random() * 10 ^ random(-20, 20) end
    if kind <= 83 then return pick { 0.0, -0.0, math.huge, -math.huge, 1.0, 2.0 ^ 60 } end
@@ -66,7 +79,7 @@ end
 local function options(mode)
    return {
       keys = mode,
-      memory_shards = 1 << random(0, 6),
+      memory_shards = 2 ^ random(0, 6),
       wal_shards = random(5),
       snapshot_threads = random(4),
       snapshot_shard_bytes = pick { 1000, 20000, 1000000 },
@@ -210,7 +223,7 @@ describe(("random operations (PKV_SEED=%d)"):format(seed), function()
       it(("on %s keys show no difference to a table"):format(mode), function()
          math.randomseed(seed + number)
          local run = Run.new(mode, number % 3 == 1 and helper.folder() or helper.memory_folder())
-         for _ = 1, total // #modes + 1 do run:step() end
+         for _ = 1, math.floor(total / #modes) + 1 do run:step() end
          run:finish()
       end)
    end

@@ -1,6 +1,8 @@
 --- What specs of the disk side share: folders as they lie on the disk, processes that are killed.
 local lfs = require "lfs"
 local helper = require "spec.support.helper"
+local compat = require "spec.support.compat"
+local pairs = compat.pairs
 
 local disk = {}
 
@@ -63,7 +65,9 @@ end
 function disk.patched(bytes, offset, new) return bytes:sub(1, offset) .. new .. bytes:sub(offset + #new + 1) end
 
 function disk.flipped(bytes, offset, bit)
-   return disk.patched(bytes, offset, string.char(bytes:byte(offset + 1) ~ (1 << (bit or 0))))
+   local byte, mask = bytes:byte(offset + 1), 2 ^ (bit or 0)
+   local is_set = math.floor(byte / mask) % 2 == 1
+   return disk.patched(bytes, offset, string.char(is_set and byte - mask or byte + mask))
 end
 
 --- Runs Lua code with `pkv` and the path at hand, in a process that then dies by SIGKILL.
@@ -91,10 +95,10 @@ end
 function disk.records(bytes)
    local records, at = {}, 1
    local function varint()
-      local value, shift = 0, 0
+      local value, unit = 0, 1
       repeat
          local byte = bytes:byte(at)
-         at, value, shift = at + 1, value | (byte & 127) << shift, shift + 7
+         at, value, unit = at + 1, value + byte % 128 * unit, unit * 128
       until byte < 128
       return value
    end
@@ -104,15 +108,15 @@ function disk.records(bytes)
       record.upto = at - 1 + length
       while at <= record.upto do
          local tag = varint()
-         if tag & 7 == 2 then
+         if tag % 8 == 2 then
             local size = varint()
             local field = bytes:sub(at, at + size - 1)
             if tag == 0x0a then record.key = field else record.value = field end
             at = at + size
-         elseif tag & 7 == 5 then
+         elseif tag % 8 == 5 then
             at = at + 4
          else
-            record[tag >> 3] = varint()
+            record[compat.floor(tag / 8)] = varint()
          end
       end
       records[#records + 1] = record
@@ -139,11 +143,13 @@ function disk.dump(path)
    return content
 end
 
---- A stored key as Lua has it.
+--- A stored key as Lua has it; u64 and i64 only where Lua has integers, which wrap.
 function disk.key(mode, bytes)
    if mode == "string" then return bytes end
-   return (string.unpack("<" .. (mode:sub(1, 1) == "i" and "i" or "I") .. tonumber(mode:sub(2)) // 8,
-                         bytes)) -- u64: wraps, as Lua's integers do
+   local size, key, unit = tonumber(mode:sub(2)) / 8, 0, 1
+   for i = 1, size do key, unit = key + bytes:byte(i) * unit, unit * 256 end
+   if mode:sub(1, 1) == "i" and bytes:byte(size) >= 128 then key = key - unit end
+   return key
 end
 
 return disk

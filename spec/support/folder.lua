@@ -21,7 +21,7 @@ end
 function folder.read(path, name)
     local file = io.open(path .. "/" .. name, "rb")
     if not file then return nil end
-    local bytes = file:read("a")
+    local bytes = file:read("*a")
     file:close()
     return bytes
 end

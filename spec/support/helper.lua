@@ -1,29 +1,28 @@
 --- What specs share: folders that vanish, child processes, comparing files and values.
 local lfs = require "lfs"
+local compat = require "spec.support.compat"
+local pairs = compat.pairs
 
 local helper = {}
 
 local interpreter = os.getenv("LUA") or "lua5.4"
 local made = {}
 
---- The path of a folder that does not exist yet, in one that `helper.clean` removes.
-function helper.folder()
-   local path = os.tmpname()
-   os.remove(path)
-   assert(lfs.mkdir(path))
+local function folder_in(parent)
+   local name = os.tmpname()
+   os.remove(name)
+   local path = parent and parent .. "/" .. name:match("[^/]*$") or name
+   if not lfs.mkdir(path) then return nil end
    made[#made + 1] = path
    return path .. "/store"
 end
 
+--- The path of a folder that does not exist yet, in one that `helper.clean` removes. PKV_FOLDERS in
+-- the environment names the folder for both.
+function helper.folder() return assert(folder_in(os.getenv "PKV_FOLDERS")) end
+
 --- The same in memory, if the system has a file system there: a flush costs nothing.
-function helper.memory_folder()
-   local name = os.tmpname()
-   os.remove(name)
-   local path = "/dev/shm/" .. name:match("[^/]*$")
-   if not lfs.mkdir(path) then return helper.folder() end
-   made[#made + 1] = path
-   return path .. "/store"
-end
+function helper.memory_folder() return folder_in "/dev/shm" or helper.folder() end
 
 local function remove(path)
    if lfs.symlinkattributes(path, "mode") == "directory" then
@@ -46,7 +45,7 @@ end
 
 function helper.read(path)
    local file = assert(io.open(path, "rb"))
-   local bytes = file:read("a")
+   local bytes = file:read("*a")
    file:close()
    return bytes
 end
@@ -78,18 +77,17 @@ end
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
 --- Runs Lua code in a process of its own, with the strings in ... as its arguments.
--- Returns its output, errors included, and its exit code (or "signal", number).
+-- Returns its output, errors included, and its exit code, 128 + n if it died by signal n.
 function helper.run(code, ...)
    local script = os.tmpname()
-   helper.write(script, code)
+   helper.write(script, "local pairs = require('spec.support.compat').pairs " .. code)
    local command = { interpreter, script }
    for _, argument in ipairs { ... } do command[#command + 1] = quote(argument) end
-   local pipe = assert(io.popen(table.concat(command, " ") .. " 2>&1"))
-   local output = pipe:read("a")
-   local _, how, number = pipe:close()
+   local pipe = assert(io.popen(("exec 2>&1; %s; echo \" $?\""):format(table.concat(command, " "))))
+   local output, exit_code = pipe:read("*a"):match("^(.*) (%d+)\n$")
+   pipe:close()
    os.remove(script)
-   if how == "signal" then return output, how, number end
-   return output, number
+   return output, tonumber(exit_code)
 end
 
 --- The same, and fails unless the exit code is 0. Returns the output.
@@ -99,12 +97,13 @@ function helper.run_well(code, ...)
    return output
 end
 
---- Equal in type and content: 1 is not 1.0, -0.0 is not 0.0, and a NaN is a NaN.
+--- Equal in type and content: 1 is not 1.0 where that is a difference, -0.0 is not 0.0, and a NaN is a NaN.
 function helper.same(a, b)
-   if type(a) ~= type(b) or math.type(a) ~= math.type(b) then return false end
+   if type(a) ~= type(b) then return false end
    if type(a) == "number" then
+      if compat.type_of_number(a) ~= compat.type_of_number(b) then return false end
       if a ~= a then return b ~= b end
-      return a == b and (a ~= 0 or math.type(a) == "integer" or 1 / a == 1 / b)
+      return a == b and (a ~= 0 or compat.type_of_number(a) == "integer" or 1 / a == 1 / b)
    end
    if type(a) ~= "table" then return a == b end
    for key, value in next, a do

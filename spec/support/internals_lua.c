@@ -1,11 +1,10 @@
 /* internals_lua.c - the test-only Lua module pkv_internals.lua: what the specs of the Lua binding
  * need and Lua cannot do. */
-#include <lauxlib.h>
-#include <lua.h>
 #include <lualib.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "../../src/lua/compat.h"
 #include "../../src/pkv.h"
 
 int luaopen_pkv_internals_lua(lua_State *L);
@@ -21,11 +20,13 @@ static int set_typed(lua_State *L) {
     config.values = PKV_VALUES_ANY;
     pkv_status status = pkv_open(luaL_checkstring(L, 1), &config, &store);
     if (status) return luaL_error(L, "%s", pkv_error_detail()->message);
-    for (lua_Integer i = 1; !status && lua_geti(L, 2, i) == LUA_TTABLE; i++) {
+    for (lpkv_index i = 1; !status; i++) {
         pkv_bytes key, value;
-        lua_geti(L, -1, 1);
-        lua_geti(L, -2, 2);
-        lua_geti(L, -3, 3);
+        lua_rawgeti(L, 2, i);
+        if (!lua_istable(L, -1)) break;
+        lua_rawgeti(L, -1, 1);
+        lua_rawgeti(L, -2, 2);
+        lua_rawgeti(L, -3, 3);
         key.data = lua_tolstring(L, -3, &key.size);
         value.data = lua_tolstring(L, -2, &value.size);
         status = pkv_set_typed(store, key, value, (pkv_type)lua_tointeger(L, -1));
@@ -38,7 +39,7 @@ static int set_typed(lua_State *L) {
 
 /* An allocator that fails once it has allocated so many times. */
 typedef struct allowance {
-    lua_Integer left;
+    int64_t left;
     bool exhausted;
     size_t live; /* blocks not freed yet */
 } allowance;
@@ -60,11 +61,20 @@ static void *allocate(void *context, void *block, size_t old_size, size_t size) 
     return moved;
 }
 
+/* NULL where this Lua, such as LuaJIT for 64 bits, does not take an allocator. */
+static lua_State *new_state(allowance *a) {
+#if LUA_VERSION_NUM >= 505
+    return lua_newstate(allocate, a, 0);
+#else
+    return lua_newstate(allocate, a);
+#endif
+}
+
 /* Protected: opens the libraries and runs the code at index 1, with the path at index 2. */
 static int run(lua_State *L) {
     allowance *a = lua_touserdata(L, 3);
-    lua_Integer left = a->left;
-    a->left = LUA_MAXINTEGER;
+    int64_t left = a->left;
+    a->left = INT64_MAX;
     luaL_openlibs(L);
     lua_settop(L, 2);
     if (luaL_loadstring(L, lua_tostring(L, 1))) return lua_error(L);
@@ -83,9 +93,9 @@ static int run(lua_State *L) {
  * whether memory was exhausted, the error if there was one, and the number of blocks not freed. */
 static int run_with_allocations(lua_State *L) {
     const char *code = luaL_checkstring(L, 1), *path = luaL_checkstring(L, 2);
-    allowance a = {.left = LUA_MAXINTEGER};
-    lua_Integer count = luaL_checkinteger(L, 3);
-    lua_State *child = lua_newstate(allocate, &a);
+    allowance a = {.left = INT64_MAX};
+    int64_t count = luaL_checkinteger(L, 3);
+    lua_State *child = new_state(&a);
     if (!child) return luaL_error(L, "no memory for a state");
     lua_pushcfunction(child, run);
     lua_pushstring(child, code);
@@ -93,10 +103,11 @@ static int run_with_allocations(lua_State *L) {
     lua_pushlightuserdata(child, &a);
     a.left = count;
     int failed = lua_pcall(child, 3, 0, 0);
-    a.left = LUA_MAXINTEGER;
+    a.left = INT64_MAX;
     lua_pushboolean(L, a.exhausted);
+    const char *problem = lua_tostring(child, -1);
     if (failed)
-        lua_pushstring(L, luaL_tolstring(child, -1, NULL));
+        lua_pushstring(L, problem ? problem : luaL_typename(child, -1));
     else
         lua_pushnil(L);
     lua_close(child);
@@ -111,6 +122,10 @@ static const luaL_Reg functions[] = {
 };
 
 int luaopen_pkv_internals_lua(lua_State *L) {
-    luaL_newlib(L, functions);
+    lua_newtable(L);
+    for (const luaL_Reg *f = functions; f->name; f++) {
+        lua_pushcfunction(L, f->func);
+        lua_setfield(L, -2, f->name);
+    }
     return 1;
 }

@@ -6,9 +6,9 @@ function random.rounds(rounds, body)
     local first = tonumber(os.getenv("PKV_SEED") or "") or os.time()
     for seed = first, first + rounds - 1 do
         math.randomseed(seed)
-        local ok, message = xpcall(body, function(what)
+        local ok, message = xpcall(function() body(seed) end, function(what)
             return type(what) == "table" and tostring(what.message) or tostring(what)
-        end, seed)
+        end)
         if not ok then error(("with PKV_SEED=%d: %s"):format(seed, message), 0) end
     end
 end

@@ -2,8 +2,8 @@
  */
 #include "binding.h"
 
-static void set_integer(lua_State *L, const char *name, uint64_t number) {
-    lua_pushinteger(L, (lua_Integer)number);
+static void set_count(lua_State *L, const char *name, uint64_t number) {
+    lpkv_push_count(L, number);
     lua_setfield(L, -2, name);
 }
 
@@ -45,7 +45,7 @@ static void set_counters(lua_State *L, const pkv_stats *stats) {
         {"wal_shards", stats->wal_shards},
     };
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
-        set_integer(L, counters[i].name, counters[i].number);
+        set_count(L, counters[i].name, counters[i].number);
 }
 
 int lpkv_stats(lua_State *L) {
@@ -77,15 +77,15 @@ static int removed_or_failure(lua_State *L, pkv_status status, uint64_t removed)
         lpkv_push_detail(L, status);
         return lpkv_failure(L, status);
     }
-    lua_pushinteger(L, (lua_Integer)removed);
+    lpkv_push_count(L, removed);
     return 1;
 }
 
 int lpkv_prune_backups(lua_State *L) {
     const char *path = lpkv_check_path(L, 1);
-    lua_Integer keep = luaL_checkinteger(L, 2);
-    luaL_argcheck(L, keep >= 0 && keep <= (lua_Integer)UINT32_MAX, 2,
-                  "a number of snapshots from 0 on expected");
+    int64_t keep;
+    if (!lpkv_whole_number(L, 2, PKV_I64, &keep) || keep < 0 || keep > UINT32_MAX)
+        return lpkv_argument_error(L, 2, "a number of snapshots from 0 on expected");
     uint64_t removed = 0;
     pkv_status status = pkv_prune_backups(path, (uint32_t)keep, &removed);
     return removed_or_failure(L, status, removed);

@@ -36,9 +36,10 @@ int lpkv_failure(lua_State *L, pkv_status status) {
 }
 
 pkv_status lpkv_push_detail(lua_State *L, pkv_status status) {
-    const pkv_error *detail = pkv_error_detail();
-    bool told = detail && detail->status == status && detail->message[0] != '\0';
-    lua_pushstring(L, told ? detail->message : pkv_status_text(status));
+    /* A copy, since a finalizer that runs now may make a call that fails. */
+    pkv_error detail = *pkv_error_detail();
+    bool told = detail.status == status && detail.message[0] != '\0';
+    lua_pushstring(L, told ? detail.message : pkv_status_text(status));
     return status;
 }
 
@@ -47,6 +48,25 @@ int lpkv_raise(lua_State *L) {
     lua_insert(L, -2);
     lua_concat(L, 2);
     return lua_error(L);
+}
+
+int lpkv_argument_error(lua_State *L, int index, const char *problem) {
+    const char *name = lua_tostring(L, lua_upvalueindex(1));
+    lua_pushfstring(L, "bad argument #%d to '%s' (%s)", index, name ? name : "?", problem);
+    return lpkv_raise(L);
+}
+
+int lpkv_type_error(lua_State *L, int index, const char *expected) {
+    lua_pushfstring(L, "%s expected, got %s", expected, luaL_typename(L, index));
+    return lpkv_argument_error(L, index, lua_tostring(L, -1));
+}
+
+void lpkv_set_functions(lua_State *L, const char *prefix, const luaL_Reg *functions) {
+    for (; functions->name; functions++) {
+        lua_pushfstring(L, "%s%s", prefix, functions->name);
+        lua_pushcclosure(L, functions->func, 1);
+        lua_setfield(L, -2, functions->name);
+    }
 }
 
 void lpkv_push_quoted(lua_State *L, const char *text, size_t size) {

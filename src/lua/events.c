@@ -21,8 +21,8 @@ static const char *event_name(pkv_event_kind kind) {
     return "unknown";
 }
 
-static void set_integer(lua_State *L, const char *name, uint64_t number) {
-    lua_pushinteger(L, (lua_Integer)number);
+static void set_count(lua_State *L, const char *name, uint64_t number) {
+    lpkv_push_count(L, number);
     lua_setfield(L, -2, name);
 }
 
@@ -32,9 +32,9 @@ static int call_handler(lua_State *L) {
     lpkv_push_slot(L, LPKV_ON_EVENT);
     lua_pushstring(L, event_name(event->kind));
     lua_createtable(L, 0, 5);
-    set_integer(L, "ordinal", event->ordinal);
-    set_integer(L, "entries", event->entries);
-    set_integer(L, "cut_bytes", event->cut_bytes);
+    set_count(L, "ordinal", event->ordinal);
+    set_count(L, "entries", event->entries);
+    set_count(L, "cut_bytes", event->cut_bytes);
     lua_pushnumber(L, event->seconds);
     lua_setfield(L, -2, "seconds");
     if (event->message[0] != '\0') {

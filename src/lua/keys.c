@@ -5,20 +5,6 @@
  * integer, as it does in a Lua table. */
 #include "binding.h"
 
-#define TWO_TO_63 9223372036854775808.0
-#define TWO_TO_64 18446744073709551616.0
-
-bool lpkv_whole_number(lua_State *L, int index, pkv_integer type, int64_t *number) {
-    int whole;
-    if (lua_type(L, index) != LUA_TNUMBER) return false;
-    *number = lua_tointegerx(L, index, &whole);
-    if (whole) return true;
-    lua_Number large = lua_tonumber(L, index);
-    if (type != PKV_U64 || !(large >= TWO_TO_63 && large < TWO_TO_64)) return false;
-    *number = (int64_t)(uint64_t)large; /* floats of that size have no fraction */
-    return true;
-}
-
 static void raise_key(lua_State *L, const lpkv_store *store, int index) {
     bool fixed = store->key_type != PKV_INTEGER_NONE;
     lpkv_push_description(L, index);
@@ -45,9 +31,15 @@ void lpkv_key_read(lua_State *L, const lpkv_store *store, int index, lpkv_key *k
     key->bytes.size = sizeof key->fixed;
 }
 
-void lpkv_key_push(lua_State *L, const lpkv_store *store, pkv_bytes key) {
-    if (store->key_type == PKV_INTEGER_NONE)
+pkv_status lpkv_key_push(lua_State *L, const lpkv_store *store, pkv_bytes key) {
+    if (store->key_type == PKV_INTEGER_NONE) {
         lua_pushlstring(L, key.data, key.size);
-    else
-        lua_pushinteger(L, pkv_key_integer(store->key_type, key.data));
+        return PKV_OK;
+    }
+    int64_t number = pkv_key_integer(store->key_type, key.data);
+    bool is_unsigned = store->key_type == PKV_U64;
+    if (lpkv_push_integer(L, number, is_unsigned)) return PKV_OK;
+    lpkv_push_inexact(L, number, is_unsigned);
+    lua_pushfstring(L, "a key is %s", lua_tostring(L, -1));
+    return PKV_VALUE_TYPE;
 }

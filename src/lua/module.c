@@ -25,8 +25,11 @@ PKV_API int luaopen_pkv(lua_State *L);
 PKV_API int luaopen_pkv(lua_State *L) {
     lpkv_register_store(L);
     lpkv_register_cursor(L);
-    luaL_newlib(L, functions);
+    lpkv_register_buffer(L);
+    lua_newtable(L);
+    lpkv_set_functions(L, "pkv.", functions);
     lua_pushliteral(L, PKV_VERSION);
     lua_setfield(L, -2, "version");
+    lpkv_use_ffi(L);
     return 1;
 }

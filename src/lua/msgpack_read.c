@@ -14,7 +14,8 @@ typedef struct reader {
     const unsigned char *at, *end;
     uint64_t owed;
     int depth;
-    const char *problem;
+    const char *problem; /* NULL: the integer `number` has no value in this Lua */
+    int64_t number;
 } reader;
 
 static bool read_value(reader *r);
@@ -44,13 +45,18 @@ static bool read_string(reader *r, unsigned size_bytes, uint64_t size) {
     return true;
 }
 
-/* Beyond the range of a Lua integer the nearest float, as in Lua's own numerals. */
+static bool push_integer(reader *r, int64_t number) {
+    if (lpkv_push_integer(r->L, number, false)) return true;
+    r->number = number;
+    return fail(r, NULL);
+}
+
+/* From 2^63 on the nearest float, as in Lua's own numerals. */
 static bool read_unsigned(reader *r, unsigned size) {
     uint64_t number;
     if (!read_number(r, size, &number)) return false;
-    if (number <= INT64_MAX)
-        lua_pushinteger(r->L, (lua_Integer)number);
-    else
+    if (number <= INT64_MAX) return push_integer(r, (int64_t)number);
+    if (LPKV_HAS_INTEGERS || !lpkv_push_integer(r->L, (int64_t)number, true))
         lua_pushnumber(r->L, (lua_Number)number);
     return true;
 }
@@ -59,8 +65,7 @@ static bool read_signed(reader *r, unsigned size) {
     uint64_t number;
     if (!read_number(r, size, &number)) return false;
     unsigned unused = 64 - 8 * size;
-    lua_pushinteger(r->L, (lua_Integer)((int64_t)(number << unused) >> unused));
-    return true;
+    return push_integer(r, (int64_t)(number << unused) >> unused);
 }
 
 static bool read_float32(reader *r) {
@@ -104,7 +109,7 @@ static bool read_array(reader *r, unsigned size_bytes, uint64_t count) {
     r->depth++;
     for (uint64_t i = 1; i <= count; i++) {
         if (!read_owed(r)) return false;
-        lua_rawseti(r->L, -2, (lua_Integer)i);
+        lua_rawseti(r->L, -2, (lpkv_index)i);
     }
     r->depth--;
     return true;
@@ -113,6 +118,7 @@ static bool read_array(reader *r, unsigned size_bytes, uint64_t count) {
 /* What Lua accepts as a key, and would raise an error for otherwise. */
 static bool is_key(lua_State *L) {
     int type = lua_type(L, -1);
+    if (type == LPKV_TCDATA) return true; /* an integer */
     if (type == LUA_TNUMBER) {
         lua_Number number = lua_tonumber(L, -1);
         return number == number; /* not a NaN */
@@ -210,14 +216,17 @@ static bool read_value(reader *r) {
     return read_tagged(r, tag);
 }
 
-bool lpkv_msgpack_read(lua_State *L, pkv_bytes bytes) {
+pkv_status lpkv_msgpack_read(lua_State *L, pkv_bytes bytes) {
     const unsigned char *start = bytes.data;
     reader r = {.L = L, .at = start, .end = start + bytes.size};
     bool ok = read_value(&r);
     if (ok && !lua_istable(L, -1)) ok = fail(&r, "it is not a table");
     if (ok && r.at < r.end) ok = fail(&r, "bytes follow its end");
-    if (ok) return true;
-    lua_pushfstring(L, "no valid MessagePack at byte %I: %s", (LUAI_UACINT)(r.at - start),
-                    r.problem);
-    return false;
+    if (ok) return PKV_OK;
+    if (!r.problem) {
+        lpkv_push_inexact(L, r.number, false);
+        return PKV_VALUE_TYPE;
+    }
+    lua_pushfstring(L, "no valid MessagePack at byte %d: %s", (int)(r.at - start), r.problem);
+    return PKV_CORRUPT;
 }

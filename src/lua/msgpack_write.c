@@ -6,7 +6,9 @@
  *   string                        str if it is UTF-8, else bin
  *   boolean                       as such
  *
- * Metatables are ignored, so no Lua code runs in here and the table cannot change meanwhile.
+ * Metatables are ignored, so no Lua code runs in here and the table cannot change meanwhile. One
+ * exception: where LuaJIT's integers are asked what they are, a finalizer may run; if that adds to
+ * the table or takes from it, an error says so.
  *
  * The tables on the way from the value to where the writer is are kept as frames: they find cycles
  * and say where the culprit is. A frame's key lies on the Lua stack (maps) or is `index` (arrays).
@@ -22,7 +24,7 @@
 typedef struct frame {
     const void *table;
     int key; /* stack index; 0: array */
-    lua_Integer index;
+    int index;
 } frame;
 
 typedef struct writer {
@@ -63,7 +65,7 @@ static void push_string_step(lua_State *L, int key) {
 
 static void push_step(lua_State *L, const frame *f) {
     if (f->key == 0) {
-        lua_pushfstring(L, "[%I]", (LUAI_UACINT)f->index);
+        lua_pushfstring(L, "[%d]", f->index);
     } else if (lua_type(L, f->key) == LUA_TSTRING) {
         push_string_step(L, f->key);
     } else if (lua_type(L, f->key) == LUA_TBOOLEAN) {
@@ -108,6 +110,12 @@ static bool refuse_cycle(writer *w, int again) {
         w, lua_pushfstring(w->L, "is %s again: a cycle cannot be stored", lua_tostring(w->L, -1)));
 }
 
+/* Of the table that is being written. */
+static bool refuse_change(writer *w) {
+    w->depth--; /* the path is the table's, not the entry's */
+    return refuse(w, "was changed while it was stored");
+}
+
 /* Bytes */
 
 /* Fails beyond PKV_VALUE_MAX, so what does not fit the 32 bits of MessagePack's lengths fails. */
@@ -127,7 +135,7 @@ static bool put_tagged(writer *w, unsigned tag, uint64_t number, unsigned size) 
     return put(w, bytes, size + 1);
 }
 
-static bool write_integer(writer *w, lua_Integer number) {
+static bool write_integer(writer *w, int64_t number) {
     uint64_t bits = (uint64_t)number;
     if (number >= -32 && number < 128) return put_tagged(w, (unsigned)(bits & 0xff), 0, 0);
     if (number >= 0) {
@@ -143,11 +151,22 @@ static bool write_integer(writer *w, lua_Integer number) {
 }
 
 static bool write_number(writer *w, int index) {
-    if (lua_isinteger(w->L, index)) return write_integer(w, lua_tointeger(w->L, index));
+    int64_t integer;
+    if (lpkv_is_integer(w->L, index, &integer)) return write_integer(w, integer);
     double number = (double)lua_tonumber(w->L, index);
     uint64_t bits;
     memcpy(&bits, &number, sizeof bits);
     return put_tagged(w, 0xcb, bits, 8);
+}
+
+/* An integer of LuaJIT's FFI library; false, and nothing is written, if the value is none. */
+static bool write_cdata(writer *w, int index, bool *ok) {
+    int64_t integer;
+    bool is_unsigned = false;
+    if (!lpkv_cdata_integer(w->L, index, &integer, &is_unsigned)) return false;
+    *ok = is_unsigned && integer < 0 ? put_tagged(w, 0xcf, (uint64_t)integer, 8)
+                                     : write_integer(w, integer);
+    return true;
 }
 
 /* Bytes that the character starting at p takes, or 0 if it is not UTF-8. */
@@ -193,17 +212,13 @@ static bool write_string(writer *w, int index) {
 
 /* Counts the entries, and tells whether their keys are 1 to count. */
 static bool is_sequence(lua_State *L, int index, uint64_t *count) {
-    lua_Integer border = (lua_Integer)lua_rawlen(L, index), entries = 0;
+    int64_t border = (int64_t)lua_rawlen(L, index), entries = 0, key;
     bool sequence = true;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
         entries++;
         if (!sequence) continue;
-        if (!lua_isinteger(L, -2)) {
-            sequence = false;
-            continue;
-        }
-        lua_Integer key = lua_tointeger(L, -2);
-        sequence = key >= 1 && key <= border;
+        sequence = lua_type(L, -2) == LUA_TNUMBER && lpkv_is_integer(L, -2, &key) && key >= 1 &&
+                   key <= border;
     }
     *count = (uint64_t)entries;
     return sequence && entries == border && entries > 0;
@@ -214,9 +229,9 @@ static bool write_sequence(writer *w, int index, uint64_t count, frame *f) {
               : count <= UINT16_MAX ? put_tagged(w, 0xdc, count, 2)
                                     : put_tagged(w, 0xdd, count, 4);
     f->key = 0;
-    for (lua_Integer i = 1; ok && i <= (lua_Integer)count; i++) {
-        f->index = i;
-        lua_rawgeti(w->L, index, i);
+    for (uint64_t i = 1; ok && i <= count; i++) {
+        f->index = (int)i;
+        lua_rawgeti(w->L, index, (lpkv_index)i);
         ok = write_value(w, lua_gettop(w->L));
         lua_pop(w->L, 1);
     }
@@ -224,6 +239,7 @@ static bool write_sequence(writer *w, int index, uint64_t count, frame *f) {
 }
 
 static bool write_key(writer *w, int key) {
+    bool ok;
     switch (lua_type(w->L, key)) {
     case LUA_TSTRING:
         return write_string(w, key);
@@ -232,6 +248,7 @@ static bool write_key(writer *w, int key) {
     case LUA_TBOOLEAN:
         return put_tagged(w, lua_toboolean(w->L, key) ? 0xc3 : 0xc2, 0, 0);
     default:
+        if (write_cdata(w, key, &ok)) return ok;
         w->depth--; /* the path is the table's, not the key's */
         return refuse_type(w, "has a key that is a", key);
     }
@@ -244,11 +261,12 @@ static bool write_map(writer *w, int index, uint64_t count, frame *f) {
     lua_State *L = w->L;
     lua_pushnil(L);
     f->key = lua_gettop(L);
-    while (ok && lua_next(L, index)) {
+    for (; ok && lua_next(L, index); count--) {
         ok = write_key(w, f->key) && write_value(w, f->key + 1);
         lua_pop(L, 1);
     }
-    return ok; /* after a failure the key stays on the stack, which nobody minds */
+    /* after a failure the key stays on the stack, which nobody minds */
+    return ok && (count == 0 || refuse_change(w));
 }
 
 static bool write_table(writer *w, int index) {
@@ -269,6 +287,7 @@ static bool write_table(writer *w, int index) {
 }
 
 static bool write_value(writer *w, int index) {
+    bool ok;
     switch (lua_type(w->L, index)) {
     case LUA_TSTRING:
         return write_string(w, index);
@@ -279,6 +298,7 @@ static bool write_value(writer *w, int index) {
     case LUA_TTABLE:
         return write_table(w, index);
     default:
+        if (write_cdata(w, index, &ok)) return ok;
         return refuse_type(w, "is a", index);
     }
 }

@@ -192,7 +192,7 @@ static void raise_unknown_option(lua_State *L, int key) {
         luaL_addstring(&names, options[i].name);
     }
     luaL_pushresult(&names);
-    luaL_argerror(
+    lpkv_argument_error(
         L, 2,
         lua_pushfstring(L, "unknown option %s; the options are %s", given, lua_tostring(L, -1)));
 }
@@ -203,9 +203,9 @@ static void take_option(lua_State *L, pkv_config *config) {
         if (strcmp(name, options[i].name) != 0) continue;
         if (options[i].take(L, &options[i], config)) return;
         lpkv_push_description(L, lua_gettop(L));
-        luaL_argerror(L, 2,
-                      lua_pushfstring(L, "option '%s' must be %s, got %s", name,
-                                      options[i].expected, lua_tostring(L, -1)));
+        lpkv_argument_error(L, 2,
+                            lua_pushfstring(L, "option '%s' must be %s, got %s", name,
+                                            options[i].expected, lua_tostring(L, -1)));
     }
     raise_unknown_option(L, lua_gettop(L) - 1);
 }
@@ -215,7 +215,7 @@ static void take_options(lua_State *L, pkv_config *config) {
     config->keys = PKV_KEYS_VARIABLE;
     config->values = PKV_VALUES_ANY;
     if (lua_isnoneornil(L, 2)) return;
-    luaL_checktype(L, 2, LUA_TTABLE);
+    if (!lua_istable(L, 2)) lpkv_type_error(L, 2, "table");
     for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) take_option(L, config);
 }
 
@@ -250,15 +250,20 @@ static void keep_functions(lua_State *L, lpkv_store *store) {
 
 const char *lpkv_check_path(lua_State *L, int index) {
     size_t size;
-    const char *path = luaL_checklstring(L, index, &size);
-    luaL_argcheck(L, size > 0, index, "the path is empty");
-    luaL_argcheck(L, strlen(path) == size, index, "the path contains a zero byte");
+    const char *path = lua_tolstring(L, index, &size);
+    if (!path)
+        lpkv_type_error(L, index, "string");
+    else if (size == 0)
+        lpkv_argument_error(L, index, "the path is empty");
+    else if (strlen(path) != size)
+        lpkv_argument_error(L, index, "the path contains a zero byte");
     return path;
 }
 
 int lpkv_open(lua_State *L) {
     pkv_config config;
     const char *path = lpkv_check_path(L, 1);
+    lua_settop(L, 2); /* so that index 2 is the options, or nil, from here on */
     take_options(L, &config);
     lpkv_store *store = lpkv_new_store(L, path);
     keep_functions(L, store);
@@ -271,15 +276,15 @@ int lpkv_open(lua_State *L) {
         lpkv_push_detail(L, status);
         return lpkv_failure(L, status);
     }
-    if (!store->has_events) return 1;
-    /* Nobody could close a store that an error keeps from being returned. */
     lua_replace(L, 1);
     lua_settop(L, 1);
-    if (!lpkv_run_events(L, store)) {
+    /* Nobody could close a store that an error keeps from being returned. */
+    if (store->has_events && !lpkv_run_events(L, store)) {
         pkv *handle = store->handle;
         store->handle = NULL;
         if (handle) pkv_close(handle);
         return lua_error(L);
     }
+    lpkv_wrap(L, 1);
     return 1;
 }

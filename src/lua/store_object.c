@@ -5,6 +5,8 @@
  * idempotent. It holds one reference to the store of the C library, which other userdata may share.
  *
  * Metamethods raise what goes wrong; functions return nil, message, code. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "binding.h"
@@ -12,6 +14,7 @@
 static const char store_magic = 's'; /* its address is what matters */
 
 lpkv_store *lpkv_to_store(lua_State *L, int index) {
+    lpkv_unwrap(L, index);
     if (lua_type(L, index) != LUA_TUSERDATA) return NULL;
     if (lua_rawlen(L, index) <= sizeof(lpkv_store)) return NULL;
     lpkv_store *store = lua_touserdata(L, index);
@@ -21,7 +24,7 @@ lpkv_store *lpkv_to_store(lua_State *L, int index) {
 lpkv_store *lpkv_check_store(lua_State *L) {
     lpkv_store *store = lpkv_to_store(L, 1);
     if (store) return store;
-    luaL_argerror(L, 1, lua_pushfstring(L, "pkv store expected, got %s", luaL_typename(L, 1)));
+    lpkv_type_error(L, 1, "pkv store");
     return NULL;
 }
 
@@ -47,19 +50,16 @@ lpkv_store *lpkv_new_store(lua_State *L, const char *path) {
 }
 
 void lpkv_push_slot(lua_State *L, int slot) {
-    if (lua_getuservalue(L, 1) == LUA_TTABLE)
-        lua_rawgeti(L, -1, slot);
-    else
-        lua_pushnil(L);
+    lua_getuservalue(L, 1);
+    lua_rawgeti(L, -1, slot);
     lua_remove(L, -2);
 }
 
 /* Reading */
 
 /* Reads a value that does not fit the C stack. Its size may change from one try to the next. */
-static pkv_status read_large(lpkv_store *store, const lpkv_key *key, size_t *size, pkv_type *type) {
-    lpkv_buffer *scratch = &store->scratch;
-    scratch->size = 0;
+static pkv_status read_large(lpkv_store *store, lpkv_buffer *scratch, const lpkv_key *key,
+                             size_t *size, pkv_type *type) {
     for (;;) {
         pkv_status status = lpkv_buffer_reserve(scratch, *size);
         if (status) return status;
@@ -75,17 +75,22 @@ static pkv_status fetch(lua_State *L, lpkv_store *store) {
     lpkv_key key;
     pkv_bytes bytes = {small, 0};
     pkv_type type;
+    lpkv_buffer *scratch = NULL;
+    int top = lua_gettop(L);
     lpkv_key_read(L, store, 2, &key);
     pkv_status status =
         pkv_get_typed(store->handle, key.bytes, small, sizeof small, &bytes.size, &type);
     if (!status && bytes.size > sizeof small) {
-        status = read_large(store, &key, &bytes.size, &type);
-        bytes.data = store->scratch.data;
+        scratch = lpkv_scratch_take(L, store);
+        status = read_large(store, scratch, &key, &bytes.size, &type);
+        bytes.data = scratch->data;
     }
-    if (status == PKV_NOT_FOUND) return status;
-    if (status) return lpkv_push_detail(L, status);
-    status = lpkv_value_push(L, store, bytes, type);
-    lpkv_buffer_trim(&store->scratch);
+    if (status)
+        (void)(status == PKV_NOT_FOUND || lpkv_push_detail(L, status));
+    else
+        status = lpkv_value_push(L, store, bytes, type);
+    if (scratch) lpkv_scratch_give_back(store, scratch);
+    if (status == PKV_NOT_FOUND) lua_settop(L, top);
     return status;
 }
 
@@ -133,7 +138,7 @@ static pkv_status put(lua_State *L, lpkv_store *store) {
         status = pkv_set_typed(store->handle, key.bytes, value.bytes, value.type);
         if (status) lpkv_push_detail(L, status);
     }
-    lpkv_buffer_trim(&store->scratch);
+    if (value.scratch) lpkv_scratch_give_back(store, value.scratch);
     return status;
 }
 
@@ -146,7 +151,7 @@ static int newindex_store(lua_State *L) {
 
 int lpkv_set(lua_State *L) {
     lpkv_store *store = lpkv_check_open(L);
-    luaL_checkany(L, 3);
+    if (lua_isnone(L, 3)) return lpkv_argument_error(L, 3, "value expected");
     lua_settop(L, 3);
     pkv_status status = put(L, store);
     if (status) return lpkv_failure(L, status);
@@ -174,23 +179,23 @@ static int length_of_store(lua_State *L) {
         lpkv_push_detail(L, status);
         return lpkv_raise(L);
     }
-    lua_pushinteger(L, (lua_Integer)count);
+    lpkv_push_count(L, count);
     return 1;
 }
 
 /* "45 KiB", with one decimal below ten. */
-static void push_size(lua_State *L, uint64_t bytes) {
+static void size_text(char text[32], uint64_t bytes) {
     static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
     double size = (double)bytes;
     size_t unit = 0;
     while (size >= 1024 && unit + 1 < sizeof units / sizeof units[0]) size /= 1024, unit++;
     bool decimal = unit > 0 && size < 10;
-    lua_Integer tenths = (lua_Integer)(size * (decimal ? 10 : 1) + 0.5);
-    lua_Integer whole = decimal ? tenths / 10 : tenths;
+    uint64_t tenths = (uint64_t)(size * (decimal ? 10 : 1) + 0.5);
     if (decimal)
-        lua_pushfstring(L, "%I.%d %s", (LUAI_UACINT)whole, (int)(tenths % 10), units[unit]);
+        (void)snprintf(text, 32, "%" PRIu64 ".%u %s", tenths / 10, (unsigned)(tenths % 10),
+                       units[unit]);
     else
-        lua_pushfstring(L, "%I %s", (LUAI_UACINT)whole, units[unit]);
+        (void)snprintf(text, 32, "%" PRIu64 " %s", tenths, units[unit]);
 }
 
 static int store_to_string(lua_State *L) {
@@ -201,9 +206,11 @@ static int store_to_string(lua_State *L) {
         lua_pushfstring(L, "pkv store: %s (%s)", store->path, lpkv_code(status));
         return 1;
     }
-    push_size(L, stats.key_bytes + stats.value_bytes);
-    lua_pushfstring(L, "pkv store: %s (%I %s, %s)", store->path, (LUAI_UACINT)stats.entries,
-                    stats.entries == 1 ? "entry" : "entries", lua_tostring(L, -1));
+    char size[32], entries[32];
+    size_text(size, stats.key_bytes + stats.value_bytes);
+    (void)snprintf(entries, sizeof entries, "%" PRIu64 " %s", stats.entries,
+                   stats.entries == 1 ? "entry" : "entries");
+    lua_pushfstring(L, "pkv store: %s (%s, %s)", store->path, entries, size);
     return 1;
 }
 
@@ -266,7 +273,7 @@ static int collect(lua_State *L) {
 }
 
 int lpkv_is_store(lua_State *L) {
-    luaL_checkany(L, 1);
+    if (lua_isnone(L, 1)) return lpkv_argument_error(L, 1, "value expected");
     lua_pushboolean(L, lpkv_to_store(L, 1) != NULL);
     return 1;
 }
@@ -284,7 +291,7 @@ static const luaL_Reg metamethods[] = {
 
 void lpkv_register_store(lua_State *L) {
     luaL_newmetatable(L, LPKV_STORE);
-    luaL_setfuncs(L, metamethods, 0);
+    lpkv_set_functions(L, "", metamethods);
     lua_pushliteral(L, "pkv store"); /* all that getmetatable gives away */
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);

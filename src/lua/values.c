@@ -4,38 +4,16 @@
  *   "string"        the bytes are the string
  *   "u64" ... "i8"  a little-endian integer of that width
  *   {encode=, decode=}  a string that the program's functions make and read */
-#include <stdlib.h>
 #include <string.h>
 
 #include "binding.h"
-
-pkv_status lpkv_buffer_reserve(lpkv_buffer *buffer, size_t extra) {
-    if (extra > PKV_VALUE_MAX || buffer->size > PKV_VALUE_MAX - extra) return PKV_TOO_LARGE;
-    size_t wanted = buffer->size + extra;
-    if (wanted <= buffer->capacity) return PKV_OK;
-    size_t capacity = buffer->capacity < 256 ? 256 : buffer->capacity;
-    while (capacity < wanted) capacity *= 2;
-    char *data = realloc(buffer->data, capacity);
-    if (!data) return PKV_NO_MEMORY;
-    buffer->data = data;
-    buffer->capacity = capacity;
-    return PKV_OK;
-}
-
-void lpkv_buffer_free(lpkv_buffer *buffer) {
-    free(buffer->data);
-    memset(buffer, 0, sizeof *buffer);
-}
-
-void lpkv_buffer_trim(lpkv_buffer *buffer) {
-    if (buffer->capacity > LPKV_SCRATCH_KEEP) lpkv_buffer_free(buffer);
-}
 
 static void put_word(unsigned char *bytes, uint64_t word) {
     for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)(word >> (8 * i));
 }
 
-static uint64_t get_word(const unsigned char *bytes) {
+uint64_t lpkv_value_word(const void *data) {
+    const unsigned char *bytes = data;
     uint64_t word = 0;
     for (int i = 7; i >= 0; i--) word = word << 8 | bytes[i];
     return word;
@@ -65,7 +43,7 @@ static void use_string(lua_State *L, int index, lpkv_value *value) {
     value->bytes.data = lua_tolstring(L, index, &value->bytes.size);
 }
 
-static void use_fixed(lpkv_value *value, pkv_type type, uint64_t word, size_t size) {
+void lpkv_value_fixed(lpkv_value *value, pkv_type type, uint64_t word, size_t size) {
     put_word(value->fixed, word);
     value->type = type;
     value->bytes.data = value->fixed;
@@ -73,24 +51,41 @@ static void use_fixed(lpkv_value *value, pkv_type type, uint64_t word, size_t si
 }
 
 static void use_number(lua_State *L, int index, lpkv_value *value) {
-    if (lua_isinteger(L, index)) {
-        use_fixed(value, PKV_INTEGER, (uint64_t)lua_tointeger(L, index), 8);
+    int64_t integer;
+    if (lpkv_is_integer(L, index, &integer)) {
+        lpkv_value_fixed(value, PKV_INTEGER, (uint64_t)integer, 8);
         return;
     }
     double number = (double)lua_tonumber(L, index);
     uint64_t word;
     memcpy(&word, &number, sizeof word);
-    use_fixed(value, PKV_FLOAT, word, 8);
+    lpkv_value_fixed(value, PKV_FLOAT, word, 8);
 }
 
 static pkv_status use_table(lua_State *L, lpkv_store *store, int index, lpkv_value *value) {
-    store->scratch.size = 0;
-    pkv_status status = lpkv_msgpack_write(L, index, &store->scratch);
+    lpkv_buffer *scratch = lpkv_scratch_take(L, store);
+    pkv_status status = lpkv_msgpack_write(L, index, scratch);
     if (status) lua_pushstring(L, pkv_status_text(status));
     value->type = PKV_TABLE;
-    value->bytes.data = store->scratch.data;
-    value->bytes.size = store->scratch.size;
+    value->bytes.data = scratch->data;
+    value->bytes.size = scratch->size;
+    value->scratch = scratch;
     return status;
+}
+
+/* What is none of Lua's own types: an integer of LuaJIT's FFI library, or what cannot be stored. */
+static void use_other(lua_State *L, int index, lpkv_value *value) {
+    int64_t integer;
+    bool is_unsigned = false;
+    if (!lpkv_cdata_integer(L, index, &integer, &is_unsigned)) {
+        lua_pushfstring(L, "value is a %s, which cannot be stored", luaL_typename(L, index));
+        lpkv_raise(L);
+    }
+    if (is_unsigned && integer < 0) {
+        lua_pushliteral(L, "value is a uint64_t from 2^63 on, which takes values = \"u64\"");
+        lpkv_raise(L);
+    }
+    lpkv_value_fixed(value, PKV_INTEGER, (uint64_t)integer, 8);
 }
 
 static pkv_status write_any(lua_State *L, lpkv_store *store, int index, lpkv_value *value) {
@@ -102,14 +97,13 @@ static pkv_status write_any(lua_State *L, lpkv_store *store, int index, lpkv_val
         use_number(L, index, value);
         return PKV_OK;
     case LUA_TBOOLEAN:
-        use_fixed(value, PKV_BOOLEAN, (uint64_t)lua_toboolean(L, index), 1);
+        lpkv_value_fixed(value, PKV_BOOLEAN, (uint64_t)lua_toboolean(L, index), 1);
         return PKV_OK;
     case LUA_TTABLE:
         return use_table(L, store, index, value);
     default:
-        lua_pushfstring(L, "value is a %s, which cannot be stored", luaL_typename(L, index));
-        lpkv_raise(L);
-        return PKV_USAGE;
+        use_other(L, index, value);
+        return PKV_OK;
     }
 }
 
@@ -143,6 +137,7 @@ static pkv_status write_coded(lua_State *L, lpkv_store *store, int index, lpkv_v
 }
 
 pkv_status lpkv_value_write(lua_State *L, lpkv_store *store, int index, lpkv_value *value) {
+    value->scratch = NULL;
     if (store->values == PKV_VALUES_ANY) return write_any(L, store, index, value);
     if (store->values == PKV_VALUES_CODED) return write_coded(L, store, index, value);
     if (is_integer_kind(store->values)) return write_integer(L, store, index, value);
@@ -184,6 +179,13 @@ static pkv_status unexpected(lua_State *L, const lpkv_store *store, pkv_type typ
     return PKV_VALUE_TYPE;
 }
 
+static pkv_status inexact(lua_State *L, int64_t number, bool is_unsigned) {
+    lpkv_push_description(L, 2);
+    lpkv_push_inexact(L, number, is_unsigned);
+    lua_pushfstring(L, "the value of key %s is %s", lua_tostring(L, -2), lua_tostring(L, -1));
+    return PKV_VALUE_TYPE;
+}
+
 static pkv_status push_table(lua_State *L, pkv_bytes bytes) {
     /* Building the table may run a finalizer, and that may free `bytes`. */
     char copy[LPKV_SMALL_VALUE];
@@ -192,9 +194,17 @@ static pkv_status push_table(lua_State *L, pkv_bytes bytes) {
         if (bytes.size > 0) memcpy(copy, bytes.data, bytes.size);
         bytes.data = copy;
     } else {
-        bytes.data = lua_pushlstring(L, bytes.data, bytes.size);
+        lua_pushlstring(L, bytes.data, bytes.size);
+        bytes.data = lua_tostring(L, -1);
     }
-    if (!lpkv_msgpack_read(L, bytes)) return damaged(L, lua_tostring(L, -1));
+    pkv_status status = lpkv_msgpack_read(L, bytes);
+    if (status == PKV_VALUE_TYPE) {
+        lpkv_push_description(L, 2);
+        lua_pushfstring(L, "the value of key %s has %s in it", lua_tostring(L, -1),
+                        lua_tostring(L, -2));
+        return status;
+    }
+    if (status) return damaged(L, lua_tostring(L, -1));
     lua_insert(L, top + 1);
     lua_settop(L, top + 1); /* without the string, if there is one */
     return PKV_OK;
@@ -210,11 +220,12 @@ static pkv_status push_any(lua_State *L, lpkv_store *store, pkv_bytes bytes, pkv
         return PKV_OK;
     case PKV_INTEGER:
         if (bytes.size != 8) return damaged(L, "an integer that is not 8 bytes long");
-        lua_pushinteger(L, (lua_Integer)get_word(data));
-        return PKV_OK;
+        word = lpkv_value_word(data);
+        return lpkv_push_integer(L, (int64_t)word, false) ? PKV_OK
+                                                          : inexact(L, (int64_t)word, false);
     case PKV_FLOAT:
         if (bytes.size != 8) return damaged(L, "a float that is not 8 bytes long");
-        word = get_word(data);
+        word = lpkv_value_word(data);
         memcpy(&number, &word, sizeof number);
         lua_pushnumber(L, number);
         return PKV_OK;
@@ -236,8 +247,8 @@ static pkv_status push_integer(lua_State *L, lpkv_store *store, pkv_bytes bytes)
                         pkv_integer_name(integer_of(store->values)));
         return damaged(L, lua_tostring(L, -1));
     }
-    lua_pushinteger(L, number);
-    return PKV_OK;
+    bool is_unsigned = integer_of(store->values) == PKV_U64;
+    return lpkv_push_integer(L, number, is_unsigned) ? PKV_OK : inexact(L, number, is_unsigned);
 }
 
 pkv_status lpkv_value_push(lua_State *L, lpkv_store *store, pkv_bytes bytes, pkv_type type) {
