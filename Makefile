@@ -221,6 +221,12 @@ model-deps: ## install what checking the model needs
 model: model-deps ## walk through all states of the model of the protocol, see spec/model/protocol.pml
 	@spec/model/run $(BUILD)/model
 
+.PHONY: soak
+SOAK_SECONDS ?= 3600
+soak: test-deps fuzz-deps model-deps ## let each long test run for SOAK_SECONDS (3600), see doc/reliability.md
+	@$(MAKE) -s -j$(JOBS) checks
+	@MAKE="$(MAKE)" spec/soak $(BUILD) $(SOAK_SECONDS)
+
 .PHONY: interop bench
 interop: deps ## compare with the Rust crate, both directions (needs cargo)
 	@$(MAKE) -s -j$(JOBS) all

@@ -33,6 +33,25 @@ describe("the checksum", function()
         end)
     end)
 
+    it("of a part follows from those of the beginnings", function()
+        random.rounds(1, function()
+            local bytes = random.bytes(3000)
+            for _ = 1, 500 do
+                local from = math.random(0, #bytes)
+                local upto = math.random(from, #bytes)
+                local begin = math.random(0, 0xffffffff)
+                local before, after = internals.checksum(0, bytes:sub(1, from)),
+                    internals.checksum(0, bytes:sub(1, upto))
+                assert.equal(internals.checksum(begin, bytes:sub(from + 1, upto)),
+                    internals.checksum_over(begin ~ before, upto - from) ~ after)
+            end
+            for _, size in ipairs { 0, 1, 1 << 20, (1 << 24) + 5 } do
+                assert.equal(internals.checksum(7, ("\0"):rep(size)),
+                    internals.checksum_over(7, size) ~ internals.checksum(0, ("\0"):rep(size)))
+            end
+        end)
+    end)
+
     it("of records begins with the ordinal's 8 bytes, and the salt's", function()
         for _, ordinal in ipairs { 0, 1, 2, 255, 256, 1 << 40, math.maxinteger } do
             assert.equal(internals.checksum(0, string.pack("<i8", ordinal)),

@@ -158,6 +158,20 @@ describe("pkv repair of a log", function()
          ["key 7"] = "small 7", ["key 9"] = big }, content_of(output))) -- too large to print
    end)
 
+   it("finds what follows a damaged value that is made to look like records at every place", function()
+      local store = assert(pkv.open(path))
+      -- Lengths of large records, each with the tags of a key and of a checksum where they should be.
+      for i = 1, 3 do store["made " .. i] = ("\xf1\xfe\x0f\x0a\x7d"):rep(60000) end
+      store.last = "found"
+      assert(pkv.close(store))
+      local records = disk.records(helper.read(path .. "/" .. LOG))
+      for i = 1, 3 do damage(LOG, records[i].upto - 30) end
+      local code, out, output = repair()
+      assert.equal(LOST, code)
+      assert.same({ { LOG, 0, records[3].upto } }, ranges(out))
+      assert.same({ last = "found" }, content_of(output))
+   end)
+
    it("that is cut short tells what is missing", function()
       logged(10)
       local bytes = helper.read(path .. "/" .. LOG)
@@ -294,6 +308,22 @@ describe("pkv repair without a manifest", function()
       assert.same({ only = "one" }, content_of(output))
    end)
 
+   it("reads a snapshot of the crate's whose renaming was interrupted", function()
+      local function records(from, upto)
+         local parts = {}
+         for i = from, upto do parts[#parts + 1] = ("\x0d\x0a\x02%d\x12\x07value%d"):format(i, i) end
+         return table.concat(parts)
+      end
+      assert(lfs.mkdir(path))
+      helper.write(path .. "/snapshot_2_0-of-2_full.bin", records(10, 29))
+      helper.write(path .. "/snapshot_2_1-of-2_pending.bin", records(30, 49))
+      local content = {}
+      for i = 10, 49 do content[tostring(i)] = "value" .. i end
+      local code, out, output = repair("--keys", "string")
+      assert.equal(DONE, code, out)
+      assert.same(content, content_of(output))
+   end)
+
    it("finds the crate's records again behind damage", function()
       local parts, content = {}, {}
       for i = 10, 59 do
@@ -349,7 +379,7 @@ describe("pkv repair in place", function()
       assert.same(content, content_of(path, { values = "string" }))
    end)
 
-   it("that was interrupted leaves a folder that nobody opens, and says how to go on", function()
+   it("that was interrupted leaves a folder that nobody opens, and is ended by another", function()
       local content = logged(5)
       local original = disk.files(path)
       assert.equal(DONE, (command("repair", "--in-place", path)))
@@ -363,12 +393,19 @@ describe("pkv repair in place", function()
       assert.is_nil(store)
       assert.equal("corrupt", code)
       assert.equal(original[LOG], helper.read(path .. "/" .. LOG))
-      local exit, _, err = command("repair", "--in-place", path)
+      local exit, out = command("check", path)
+      assert.equal(LOST, exit)
+      assert.match("damaged repaired -: a repair in place was interrupted", out, 1, true)
+      local err
+      exit, _, err = command("repair", "--output", disk.folder(), path)
       assert.equal(WRONG_USE, exit)
       assert.match("interrupted", err)
-      assert(os.rename(path .. "/" .. LOG, path .. "/damaged-1/" .. LOG))
-      assert(os.rename(path .. "/repaired/" .. pending, path .. "/" .. log))
+      exit, out = command("repair", "--in-place", path)
+      assert.equal(DONE, exit)
+      assert.match("finished: ", out, 1, true)
+      assert.equal(0, (command("check", path)))
       assert.same(content, content_of(path))
+      assert.same(original, disk.files(path .. "/damaged-1"))
    end)
 end)
 

@@ -267,12 +267,17 @@ PKV_API pkv_status pkv_delete_failed_pending_snapshots(const char *path, uint64_
 
 /* What pkv_check and pkv_repair have to say about one file. */
 typedef enum pkv_finding_kind {
-    PKV_FINDING_DAMAGE = 1, /* it does not hold what was written to it, or is missing, or foreign */
+    PKV_FINDING_DAMAGE = 1, /* it does not hold what was written to it, or is missing, or foreign;
+                               `bytes` from `offset` on, if it is a part of it that is damaged */
     PKV_FINDING_UNREADABLE, /* the operating system does not let it be read */
     PKV_FINDING_TORN,       /* no damage: `bytes` from `offset` on would be cut off at open, since
                                nothing of them had been promised */
     PKV_FINDING_SKIPPED,    /* repair: `bytes` from `offset` on hold no record that can be read */
-    PKV_FINDING_READ        /* repair: `records` were read from a file, the last about it */
+    PKV_FINDING_READ,       /* repair: `records` were read from a file, the last about it */
+    PKV_FINDING_LEFTOVER,   /* check: no damage: a file that means nothing any more. A snapshot or a
+                               repair that was interrupted has left it; an open removes the former */
+    PKV_FINDING_MORE        /* `records` more findings, with `bytes`, are not told one by one: they
+                               are about this file, or, without a file, about all that follow */
 } pkv_finding_kind;
 
 typedef struct pkv_finding {
@@ -288,13 +293,16 @@ typedef void (*pkv_on_finding)(void *context, const pkv_finding *finding);
 
 typedef struct pkv_check_report {
     uint64_t files, records, bytes; /* of logs and snapshots that were read, backups included */
-    uint64_t damaged, torn;         /* findings: the first two kinds, the third */
+    uint64_t damaged, torn;         /* findings, told or not: the first two kinds, the third */
+    uint64_t leftovers;             /* files */
 } pkv_check_report;
 
 /* Reads all that is in force in a folder that nobody has open (PKV_LOCKED otherwise), and its
- * backups, with the rules of pkv_open, but goes on with the next file after each finding. Changes
- * nothing; a lock file is made where there is none. PKV_CORRUPT if any file is damaged, else
- * PKV_IO if any cannot be read; the report is written then too. `on_finding` may be NULL. */
+ * backups, with the rules of pkv_open, but goes on after each finding: behind a damaged range of a
+ * file with the next record that can be read. Tells 100 findings about a file at most, 1,000 in
+ * all, and then how many more there are. Changes nothing; a lock file is made where there is none.
+ * PKV_CORRUPT if any file is damaged, else PKV_IO if any cannot be read; the report is written then
+ * too. `on_finding` may be NULL. */
 PKV_API pkv_status pkv_check(const char *path, pkv_on_finding on_finding, void *context,
                              pkv_check_report *report);
 
@@ -312,8 +320,10 @@ typedef struct pkv_repair_report {
     uint64_t skipped, skipped_bytes; /* ranges of files */
     uint64_t missing;                /* files that cannot be read at all */
     int manifest_lost;               /* which files were in force is known from their names only */
-    char output[4096];               /* where the salvaged store is */
-    char originals[4096];            /* where the old files are */
+    int finished; /* in place: an earlier repair was interrupted, and is ended now; nothing was read
+                   */
+    char output[4096];    /* where the salvaged store is */
+    char originals[4096]; /* where the old files are */
 } pkv_repair_report;
 
 /* Salvages every record that can be read from a folder that nobody has open (PKV_LOCKED otherwise)
@@ -321,8 +331,9 @@ typedef struct pkv_repair_report {
  * missing, a key whose newest record was lost has an older value, or none, or is back though it was
  * removed; which keys these are cannot be known. PKV_OK if the new store is written, whatever was
  * lost; PKV_USAGE if the options do not do. In place, the old files are moved to the first free
- * folder `path`/damaged-1, -2, ..., and the new ones put in their place: doc/c.md tells what a
- * crash leaves. `options` and `on_finding` may be NULL. */
+ * folder `path`/damaged-1, -2, ..., and the new ones put in their place. Should that be
+ * interrupted, another repair in place ends it: doc/c.md tells more. `options` and `on_finding` may
+ * be NULL. */
 PKV_API pkv_status pkv_repair(const char *path, const pkv_repair_options *options,
                               pkv_on_finding on_finding, void *context, pkv_repair_report *report);
 

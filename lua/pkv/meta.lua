@@ -81,6 +81,42 @@
 ---@field snapshot_running boolean
 ---@field last_failure? string
 
+---@class pkv.Finding
+---@field kind "damaged" | "unreadable" | "torn" | "leftover" | "skipped" | "read" | "more"
+---@field message string
+---@field file? string
+---@field offset? integer
+---@field bytes? integer
+---@field records? integer  "read": that were read of the file; "more": findings that are not told
+
+---@class pkv.CheckReport
+---@field sound boolean
+---@field files integer
+---@field records integer
+---@field bytes integer
+---@field damaged integer
+---@field torn integer
+---@field leftovers integer
+---@field findings pkv.Finding[]
+
+---@class pkv.RepairOptions
+---@field output? string                   default: the path and ".repaired"
+---@field in_place? boolean                default false
+---@field with_backups? boolean            default false
+---@field keys? "string" | pkv.IntegerType where no manifest tells
+
+---@class pkv.RepairReport
+---@field files integer
+---@field records integer
+---@field skipped integer       ranges without a record that can be read
+---@field skipped_bytes integer
+---@field missing integer       files that cannot be read
+---@field manifest_lost boolean
+---@field finished boolean      an earlier repair was ended, and nothing else done
+---@field output string
+---@field originals string
+---@field findings pkv.Finding[]
+
 ---@class pkv
 ---@field version string
 local pkv = {}
@@ -176,6 +212,21 @@ function pkv.prune_backups(path, keep) end
 ---@return string? message
 ---@return pkv.Code? code
 function pkv.delete_failed_pending_snapshots(path) end
+
+---Reads all files of a store that nobody has open and tells what is wrong; changes nothing.
+---@param path string
+---@return pkv.CheckReport? report
+---@return string? message
+---@return pkv.Code? code
+function pkv.check(path) end
+
+---Salvages every record that can be read of a store that nobody has open into a sound store.
+---@param path string
+---@param options? pkv.RepairOptions
+---@return pkv.RepairReport? report
+---@return string? message
+---@return pkv.Code? code
+function pkv.repair(path, options) end
 
 ---Is it a store, open or closed?
 ---@param value any

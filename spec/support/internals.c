@@ -55,6 +55,12 @@ static int l_checksum_portable(lua_State *L) {
     return 1;
 }
 
+static int l_checksum_over(lua_State *L) {
+    size_t size = (size_t)luaL_checkinteger(L, 2);
+    lua_pushinteger(L, checksum_over((uint32_t)luaL_checkinteger(L, 1), size));
+    return 1;
+}
+
 static int l_checksum_seed(lua_State *L) {
     uint64_t salt = (uint64_t)luaL_optinteger(L, 2, 0);
     lua_pushinteger(L, checksum_seed((uint64_t)luaL_checkinteger(L, 1), salt));
@@ -120,6 +126,7 @@ static int l_status_names(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"checksum", l_checksum},
                                      {"checksum_portable", l_checksum_portable},
+                                     {"checksum_over", l_checksum_over},
                                      {"checksum_seed", l_checksum_seed},
                                      {"hash", l_hash},
                                      {"fail", l_fail},

@@ -1,8 +1,9 @@
-/* internals_files.c - file names and file sets for specs.
+/* internals_files.c - file names, file sets and readers for specs.
  *
  * A file name is a table { ordinal, shard, shard_count, kind }. */
 #include <string.h>
 #include "../../src/disk/fileset.h"
+#include "../../src/disk/reader.h"
 #include "../../src/os/error.h"
 #include "internals.h"
 
@@ -98,7 +99,36 @@ static int l_fileset(lua_State *L) {
     return 2;
 }
 
+/* examine_rest(path, name, salt, origin): of a file, from its beginning on, where the rest ends, its
+ * highest mark, and how many bytes it took to know that. */
+static int l_examine_rest(lua_State *L) {
+    static const char *const origins[] = {"ours", "foreign", NULL};
+    const char *path = luaL_checkstring(L, 1);
+    file_name name;
+    luaL_argcheck(L, file_name_parse(luaL_checkstring(L, 2), &name), 2, "no name of a file");
+    record_origin origin = luaL_checkoption(L, 4, "ours", origins) ? RECORD_FOREIGN : RECORD_OURS;
+    os_folder folder;
+    int error = os_folder_open(path, &folder);
+    if (error) {
+        (void)fail_os(NULL, NO_OFFSET, error, "%s cannot be opened", path);
+        return push_failure(L);
+    }
+    reader in;
+    reader_rest rest;
+    pkv_status status = reader_open(&in, &folder, &name, origin, (uint64_t)luaL_checkinteger(L, 3));
+    if (!status) status = reader_examine_rest(&in, &rest);
+    os_folder_close(&folder);
+    uint64_t examined = in.examined;
+    reader_close(&in);
+    if (status) return push_failure(L);
+    lua_pushinteger(L, (lua_Integer)rest.end);
+    lua_pushinteger(L, (lua_Integer)rest.mark);
+    lua_pushinteger(L, (lua_Integer)examined);
+    return 3;
+}
+
 const luaL_Reg internals_of_files[] = {{"file_name_parse", l_file_name_parse},
                                        {"file_name_format", l_file_name_format},
                                        {"fileset", l_fileset},
+                                       {"examine_rest", l_examine_rest},
                                        {NULL, NULL}};

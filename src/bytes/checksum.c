@@ -163,6 +163,35 @@ uint32_t checksum_seed(uint64_t ordinal, uint64_t salt) {
     return checksum(0, bytes, salt ? 16 : 8);
 }
 
+/* ---- Sums of parts */
+
+#define POLYNOMIAL 0x82f63b78u
+
+/* x^(8 * 2^n). The order of x is 2^31 - 1, so the next would be the first again. */
+static const uint32_t powers[31] = {
+    0x00800000u, 0x00008000u, 0x82f63b78u, 0x6ea2d55cu, 0x18b8ea18u, 0x510ac59au, 0xb82be955u,
+    0xb8fdb1e7u, 0x88e56f72u, 0x74c360a4u, 0xe4172b16u, 0x0d65762au, 0x35d73a62u, 0x28461564u,
+    0xbf455269u, 0xe2ea32dcu, 0xfe7740e6u, 0xf946610bu, 0x3c204f8fu, 0x538586e3u, 0x59726915u,
+    0x734d5309u, 0xbc1ac763u, 0x7d0722ccu, 0xd289cabeu, 0xe94ca9bcu, 0x05b74f3fu, 0xa51e1f42u,
+    0x40000000u, 0x20000000u, 0x08000000u};
+
+static uint32_t multiply(uint32_t a, uint32_t b) {
+    uint32_t product = 0;
+    for (; a; a <<= 1) {
+        if (a & 0x80000000u) product ^= b;
+        b = b & 1 ? b >> 1 ^ POLYNOMIAL : b >> 1;
+    }
+    return product;
+}
+
+/* The complements of state and result cancel each other, as in checksum(0, b). */
+uint32_t checksum_over(uint32_t crc, size_t size) {
+    for (size_t n = 0; size > 0 && crc; n++, size >>= 1) {
+        if (size & 1) crc = multiply(crc, powers[n % 31]);
+    }
+    return crc;
+}
+
 /* Backwards, bit by bit. The polynomial's top bit is set and a state that was shifted has none
  * there, so the top bit tells whether the polynomial was added. */
 uint32_t checksum_before(uint32_t after, const void *data, size_t size) {
@@ -170,7 +199,7 @@ uint32_t checksum_before(uint32_t after, const void *data, size_t size) {
     uint32_t state = ~after;
     while (size-- > 0) {
         for (int bit = 0; bit < 8; bit++) {
-            state = state & 0x80000000u ? (state ^ 0x82f63b78u) << 1 | 1 : state << 1;
+            state = state & 0x80000000u ? (state ^ POLYNOMIAL) << 1 | 1 : state << 1;
         }
         state ^= bytes[size];
     }

@@ -17,6 +17,11 @@ uint32_t checksum_portable(uint32_t crc, const void *data, size_t size);
 /* The crc that checksum(crc, data, size) turns into `after`. */
 uint32_t checksum_before(uint32_t after, const void *data, size_t size);
 
+/* What `crc` becomes over `size` bytes that are not known: checksum(crc, b) is
+ * checksum_over(crc, size of b) ^ checksum(0, b). So the checksums of a buffer's beginnings give
+ * that of any part of it, in a time that does not depend on the part's size. */
+uint32_t checksum_over(uint32_t crc, size_t size);
+
 /* What the checksums of records in a file of this ordinal begin with: the checksum of the ordinal
  * as 8 little-endian bytes, followed by the store's salt likewise, unless that is 0. */
 uint32_t checksum_seed(uint64_t ordinal, uint64_t salt);

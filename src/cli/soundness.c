@@ -15,14 +15,18 @@ static const char *kind_name(pkv_finding_kind kind) {
         return "skipped";
     case PKV_FINDING_READ:
         return "read";
+    case PKV_FINDING_LEFTOVER:
+        return "leftover";
+    case PKV_FINDING_MORE:
+        return "more";
     }
     return "unknown";
 }
 
-/* KIND FILE OFFSET: SENTENCE, with a dash for an offset that has no meaning. */
+/* KIND FILE OFFSET: SENTENCE, with a dash for what has no meaning. */
 static void print_finding(void *context, const pkv_finding *finding) {
     (void)context;
-    printf("%s %s ", kind_name(finding->kind), finding->file);
+    printf("%s %s ", kind_name(finding->kind), finding->file[0] ? finding->file : "-");
     if (finding->offset == UINT64_MAX) {
         printf("-: %s\n", finding->message);
     } else {
@@ -65,6 +69,12 @@ int command_repair(const options *chosen, char **arguments) {
     pkv_repair_report report = {0};
     pkv_status status = pkv_repair(arguments[0], &wanted, print_finding, NULL, &report);
     if (status != PKV_OK) return complain_status(status, arguments[0]);
+    if (report.finished) {
+        printf(
+            "finished: an earlier repair of %s, which was interrupted; the old files are in %s\n",
+            report.output, report.originals);
+        return EXIT_DONE;
+    }
     print_losses(&report);
     printf("salvaged: %" PRIu64 " records of %" PRIu64 " files into %s; the old files are in %s\n",
            report.records, report.files, report.output, report.originals);

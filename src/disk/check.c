@@ -4,6 +4,7 @@
  * restore.c), so a folder is sound for a check exactly if it would open. Nothing is written. */
 #include "disk.h"
 
+#include <string.h>
 #include "../os/error.h"
 
 typedef struct check {
@@ -30,6 +31,46 @@ static pkv_status count_entries(void *context, const record *entries, size_t cou
     return PKV_OK;
 }
 
+/* ---- What an open would remove, or nobody needs */
+
+static uint64_t size_of(const disk *d, const char *text) {
+    uint64_t size = 0;
+    int fd;
+    if (os_file_open(&d->folder, text, OS_READ, &fd) != 0) return 0;
+    (void)os_file_size(fd, &size);
+    (void)os_file_close(fd);
+    return size;
+}
+
+/* Without a manifest, a group that could not be taken is no leftover: nothing can be removed. */
+static void tell_leftover(disk *d, const file_name *name, const char *text) {
+    bool is_listed = manifest_find(&d->m.logs, name->ordinal) != NULL;
+    if (!d->had_manifest && name->kind != FILE_PENDING && !is_listed) return;
+    findings_leftover(d->findings, text, size_of(d, text));
+}
+
+static int find_others(void *context, const char *text) {
+    disk *d = context;
+    bool is_repaired = strcmp(text, REPAIRED_NAME) == 0;
+    if (is_repaired && disk_repair_interrupted(d)) {
+        (void)findings_take(d->findings, fail(PKV_CORRUPT, text, NO_OFFSET, 0,
+                                              "a repair in place was interrupted: another one ends "
+                                              "it, and the store can be opened again"));
+    } else if (is_repaired || strcmp(text, MANIFEST_NEW_NAME) == 0) {
+        findings_leftover(d->findings, text, size_of(d, text));
+    }
+    return 0;
+}
+
+static pkv_status find_leftovers(disk *d) {
+    pkv_status status = disk_each_leftover(d, tell_leftover);
+    if (status) return status;
+    int error = os_folder_list(&d->folder, find_others, d);
+    return error ? fail_os(NULL, NO_OFFSET, error, "cannot list folder %s", d->path) : PKV_OK;
+}
+
+/* ---- All of it */
+
 static pkv_status examine(disk *d, findings *to) {
     disk_wants wants = {0};
     d->findings = to;
@@ -38,6 +79,8 @@ static pkv_status examine(disk *d, findings *to) {
     check c = {d, to};
     restore_sink sink = {count_entries, &c};
     status = restore_examine(&d->folder, &d->m, &sink, to);
+    if (!status) status = find_leftovers(d);
+    findings_end(to);
     (void)disk_close(d);
     return status;
 }

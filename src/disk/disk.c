@@ -74,17 +74,30 @@ pkv_status disk_lock(disk *d) {
 
 /* ---- What is there */
 
+/* A check goes on: it tells of each missing shard, and reads those that are there. */
+static pkv_status take_group(const disk *d, const fileset *files, file_group *group, bool *usable) {
+    pkv_status status = fileset_check_group(files, group);
+    *usable = (!status || group->partial) && group->kind != FILE_PENDING;
+    if (!d->findings || !group->partial) return findings_take(d->findings, status);
+    for (uint32_t shard = 0; shard < group->shard_count; shard++) {
+        (void)findings_take(d->findings, fileset_check_shard(files, group, shard));
+    }
+    return PKV_OK;
+}
+
 /* Files without a manifest: the crate's. */
 static pkv_status adopt(disk *d, const fileset *files) {
     file_group group = {0};
     while (fileset_next_group(files, &group)) {
-        pkv_status status = fileset_check_group(files, &group);
-        if (status && findings_take(d->findings, status)) return status;
-        if (status || group.kind == FILE_PENDING) continue;
+        bool usable;
+        pkv_status status = take_group(d, files, &group, &usable);
+        if (status) return status;
+        if (!usable) continue;
         manifest_list *list = group.kind == FILE_FULL ? &d->m.snapshots : &d->m.logs;
         status = manifest_add(list, group.ordinal, group.shard_count);
         if (status) return status;
         list->groups[list->count - 1].foreign = true;
+        list->groups[list->count - 1].partial = group.partial;
     }
     d->m.last_ordinal = fileset_last_ordinal(files);
     return PKV_OK;
@@ -360,17 +373,31 @@ uint64_t disk_snapshot_bytes(disk *d, uint64_t *ordinal) {
 
 /* ---- Cleaning up */
 
-void disk_remove_leftovers(disk *d) {
+/* A log that a snapshot covers is listed for ever in a folder of the crate's. */
+static bool is_obsolete(const disk *d, const file_name *name, const char *text) {
+    if (name->kind == FILE_DIFF && name->ordinal < covered_ordinal(&d->m)) return true;
+    if (listed(&d->m, name)) return false;
+    return name->kind == FILE_PENDING || is_leftover(d, name, text);
+}
+
+pkv_status disk_each_leftover(disk *d,
+                              void (*call)(disk *d, const file_name *name, const char *text)) {
     fileset files = {0};
-    if (fileset_scan(&d->folder, &files) != PKV_OK) return;
+    pkv_status status = fileset_scan(&d->folder, &files);
     for (size_t i = 0; i < files.count; i++) {
-        const file_name *name = &files.names[i];
         char text[FILE_NAME_BYTES];
-        file_name_format(name, text);
-        if (listed(&d->m, name)) continue;
-        if (name->kind == FILE_PENDING || is_leftover(d, name, text)) {
-            (void)os_unlink(&d->folder, text);
-        }
+        file_name_format(&files.names[i], text);
+        if (is_obsolete(d, &files.names[i], text)) call(d, &files.names[i], text);
     }
     fileset_release(&files);
+    return status;
+}
+
+static void unlink_leftover(disk *d, const file_name *name, const char *text) {
+    (void)name;
+    (void)os_unlink(&d->folder, text);
+}
+
+void disk_remove_leftovers(disk *d) {
+    (void)disk_each_leftover(d, unlink_leftover);
 }

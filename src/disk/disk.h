@@ -5,6 +5,7 @@
  *      ├ publish    the life of a snapshot, step by step
  *      │  └ snapshot   its files
  *      ├ restore    reads everything back
+ *      │  ├ sweep      a damaged file's records
  *      │  └ reader     one file's records
  *      ├ salvage    reads what is left of damaged files
  *      ├ wal        the log
@@ -111,14 +112,21 @@ pkv_status disk_retire_log(disk *d);
 uint64_t disk_log_bytes(disk *d);
 uint64_t disk_snapshot_bytes(disk *d, uint64_t *ordinal);
 
-/* Removes files that the manifest does not list and never will again: leftovers of an interrupted
- * clean-up, and pending files of snapshots that failed. Best effort. Only while nobody else changes
+/* Calls `call` with each file that is not in force and never will be again: leftovers of an
+ * interrupted clean-up, and pending files of snapshots that failed. Only while nobody else changes
  * the manifest, or writes a snapshot. */
+pkv_status disk_each_leftover(disk *d,
+                              void (*call)(disk *d, const file_name *name, const char *text));
+/* Removes them, best effort. */
 void disk_remove_leftovers(disk *d);
 
 /* Admin: see pkv.h. */
 pkv_status disk_prune_backups(const char *path, uint32_t keep, uint64_t *removed);
 pkv_status disk_delete_pending(const char *path, uint64_t *removed);
+
+/* Has a repair in place left the folder such that it can be opened only when another has ended what
+ * that one began? (repair.c) */
+bool disk_repair_interrupted(const disk *d);
 
 pkv_status disk_check(const char *path, pkv_on_finding call, void *context,
                       pkv_check_report *report);

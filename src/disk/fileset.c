@@ -128,8 +128,11 @@ bool fileset_next_group(const fileset *files, file_group *group) {
     const file_name *names = files->names;
     size_t end = first + 1;
     while (end < files->count && names[end].ordinal == names[first].ordinal) end++;
-    *group = (file_group){names[first].ordinal, names[first].shard_count, names[first].kind, first,
-                          end - first};
+    *group = (file_group){.ordinal = names[first].ordinal,
+                          .shard_count = names[first].shard_count,
+                          .kind = names[first].kind,
+                          .first = first,
+                          .count = end - first};
     return true;
 }
 
@@ -199,5 +202,17 @@ pkv_status fileset_check_group(const fileset *files, file_group *group) {
     status = check_consistent(names, group->count);
     if (status) return status;
     if (group->kind == FILE_PENDING) group->kind = FILE_FULL; /* others are full */
-    return check_complete(names, group->count, group->kind);
+    status = check_complete(names, group->count, group->kind);
+    group->partial = status != PKV_OK;
+    return status;
+}
+
+pkv_status fileset_check_shard(const fileset *files, const file_group *group, uint32_t shard) {
+    const file_name *names = files->names + group->first;
+    for (size_t i = 0; i < group->count; i++) {
+        if (names[i].shard == shard) return PKV_OK;
+    }
+    file_name like = names[0];
+    like.kind = group->kind;
+    return fail_missing(&like, shard);
 }

@@ -13,6 +13,7 @@
 #define LOCK_NAME         "lockfile"
 #define MANIFEST_NAME     "manifest"
 #define MANIFEST_NEW_NAME "manifest.new"
+#define REPAIRED_NAME     "repaired" /* a folder, see repair.c */
 #define FILE_NAME_BYTES   96
 
 typedef enum file_kind { FILE_DIFF, FILE_PENDING, FILE_FULL } file_kind;
@@ -42,6 +43,7 @@ typedef struct file_group {
     uint32_t shard_count;
     file_kind kind;
     size_t first, count;
+    bool partial; /* once checked: shards are missing, and nothing else is wrong */
 } file_group;
 
 /* Steps through the groups: *group zeroed to begin; false after the last. Does not check them. */
@@ -52,6 +54,9 @@ bool fileset_next_group(const fileset *files, file_group *group);
  * and partly full, each there once, is a full one whose renaming was interrupted (*group is set to
  * FILE_FULL); pending groups are never an error, whatever is missing. */
 pkv_status fileset_check_group(const fileset *files, file_group *group);
+
+/* Fails as fileset_check_group does for a missing shard, if there is no file of this one. */
+pkv_status fileset_check_shard(const fileset *files, const file_group *group, uint32_t shard);
 
 /* Highest ordinal of any file; 0 if there is none. */
 uint64_t fileset_last_ordinal(const fileset *files);

@@ -148,7 +148,8 @@ pkv_status manifest_add(manifest_list *list, uint64_t ordinal, uint32_t shard_co
         free(shards);
         return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory for the manifest");
     }
-    groups[list->count++] = (manifest_group){ordinal, shard_count, false, shards};
+    groups[list->count++] =
+        (manifest_group){.ordinal = ordinal, .shard_count = shard_count, .shards = shards};
     return PKV_OK;
 }
 

@@ -20,6 +20,7 @@ typedef struct manifest_group {
     uint64_t ordinal;
     uint32_t shard_count;
     bool foreign;
+    bool partial; /* of a check, not of the file: files are missing, which has been told */
     shard_facts *shards;
 } manifest_group;
 

@@ -16,10 +16,13 @@ typedef struct reader {
     uint64_t size;     /* of the file */
     uint64_t offset;   /* of the next record */
     uint32_t checksum; /* of all bytes before it */
-    uint64_t work;     /* bytes that reader_resync has decoded, mostly in vain */
+    uint64_t work;     /* bytes that were decoded in vain */
+    uint64_t examined; /* bytes that were summed up or decoded to examine the rest */
 
     uint8_t *buffer;
     size_t capacity, begin, end; /* buffer[begin .. end) holds the file from `offset` on */
+    uint32_t *sums;              /* of the buffer's beginnings */
+    bool summed;                 /* they are those of what is in the buffer */
 } reader;
 
 /* PKV_NOT_FOUND, without details, where there is no such file. */
@@ -43,22 +46,29 @@ typedef struct reader_batch {
  * inside a record. A read error is a failure, never an end. */
 pkv_status reader_next(reader *in, reader_batch *batch);
 
+/* Goes to any place of the file. */
+void reader_go(reader *in, uint64_t offset);
+
 /* What lies behind the place where reading ended. */
 typedef struct reader_rest {
-    uint64_t end;  /* behind the last byte that is not zero; the reader's offset if there is none */
+    uint64_t end; /* behind all records and bytes that are not zero; the offset if there are none */
     uint64_t mark; /* highest `flushed` of any sound record found there, 0 if there is none */
 } reader_rest;
 
+/* Looks for a record at every place, but not again and again at the same bytes, whatever they are
+ * made to look like: what bears a right checksum is passed over whole, and what does not is known
+ * for it in constant time. */
 pkv_status reader_examine_rest(reader *in, reader_rest *rest);
 
 /* Goes on from where reading ended to the next sound record behind it, byte by byte; *found is
  * false, and the reader at the end of the file, where there is none. rest->end is set as above, of
  * the part without sound records.
  *
- * It gives a file up that is made to look like a record at every byte, once it has decoded it many
- * times over. Foreign records have no checksum: there some must follow each other, or one end with
- * the file, to be believed. Not found are records of more than MARKED_RECORD_MAX bytes with a key
- * as large, and those behind too many places that look like a large record and are none. */
+ * Foreign records have no checksum: there some must follow each other, or one end with the file, to
+ * be believed. Not found are records of more than MARKED_RECORD_MAX bytes with a key as large, and
+ * those behind too many places that look like a large record and are none. A file is given up once
+ * it has been decoded in vain many times over: one of foreign records that is made to look like a
+ * record at every byte, or one where too many places claim to be a large record. */
 pkv_status reader_resync(reader *in, reader_rest *rest, bool *found);
 
 #include "../os/visibility_end.h"

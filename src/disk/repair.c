@@ -14,8 +14,7 @@
  *   5. the new log is moved in, which makes the store whole; PATH/repaired, empty, is moved away
  *
  * Before 3 nothing has changed. From 3 to 5 each old file is in PATH or in damaged-<n>, and the new
- * log is in PATH/repaired: whoever finds it so moves the rest by hand, which another repair in
- * place tells him. */
+ * log is in PATH/repaired: a repair in place that finds it so does 4 and 5, and nothing else. */
 #include "disk.h"
 
 #include <errno.h>
@@ -26,14 +25,14 @@
 #include "../bytes/limits.h"
 #include "../os/error.h"
 
-#define REPAIRED_NAME "repaired"
-
 typedef struct repair {
     disk d;        /* the damaged folder; its manifest, if it could be read */
     fileset files; /* all that are there */
     salvage s;
     const pkv_repair_options *options;
-    manifest made; /* of the new store */
+    manifest made;           /* of the new store */
+    os_folder work, damaged; /* in place: PATH/repaired, PATH/damaged-<n> */
+    char damaged_name[32];
 } repair;
 
 /* ---- What is there */
@@ -90,8 +89,8 @@ static pkv_status describe(repair *r) {
     return manifest_add(&m->logs, m->last_ordinal, 1);
 }
 
-static void log_names(const repair *r, char pending[FILE_NAME_BYTES], char log[FILE_NAME_BYTES]) {
-    file_name name = {r->made.last_ordinal, 0, 1, FILE_PENDING};
+static void log_names(uint64_t ordinal, char pending[FILE_NAME_BYTES], char log[FILE_NAME_BYTES]) {
+    file_name name = {ordinal, 0, 1, FILE_PENDING};
     file_name_format(&name, pending);
     name.kind = FILE_DIFF;
     file_name_format(&name, log);
@@ -159,7 +158,7 @@ static pkv_status repair_beside(repair *r, const char *output) {
     pkv_status status = make_folder(output, &to);
     if (status) return status;
     status = write_store(r, &to);
-    log_names(r, pending, log);
+    log_names(r->made.last_ordinal, pending, log);
     if (!status) status = move(&to, pending, log);
     if (!status) status = flush(&to);
     os_folder_close(&to);
@@ -212,48 +211,40 @@ static pkv_status move_files(const repair *r, const char *to) {
     return status;
 }
 
-/* Steps 3 to 5; `to` is the name of the folder for the old files. */
-static pkv_status exchange(repair *r, const os_folder *damaged, const char *to) {
-    char pending[FILE_NAME_BYTES], log[FILE_NAME_BYTES], made[2 * FILE_NAME_BYTES];
-    log_names(r, pending, log);
+/* From a folder to another, or the other way round; durable on return. */
+static pkv_status move_durably(const os_folder *folder, const char *from, const char *to,
+                               const os_folder *other) {
+    pkv_status status = move(folder, from, to);
+    if (!status) status = flush(folder);
+    return status ? status : flush(other);
+}
+
+/* Steps 4 and 5. */
+static pkv_status exchange(const repair *r, uint64_t ordinal) {
+    char pending[FILE_NAME_BYTES], log[FILE_NAME_BYTES], name[2 * FILE_NAME_BYTES];
+    log_names(ordinal, pending, log);
     const os_folder *folder = &r->d.folder;
-    pkv_status status = move(folder, REPAIRED_NAME "/" MANIFEST_NAME, MANIFEST_NAME);
+    pkv_status status = move_files(r, r->damaged_name);
+    if (!status) status = flush(&r->damaged);
     if (!status) status = flush(folder);
-    if (!status) status = move_files(r, to);
-    if (!status) status = flush(damaged);
-    if (!status) status = flush(folder);
-    (void)snprintf(made, sizeof made, REPAIRED_NAME "/%s", pending);
-    if (!status) status = move(folder, made, log);
-    if (!status) status = flush(folder);
-    (void)snprintf(made, sizeof made, "%s/" REPAIRED_NAME, to);
-    if (!status) (void)os_rename(folder, REPAIRED_NAME, made);
+    (void)snprintf(name, sizeof name, REPAIRED_NAME "/%s", pending);
+    if (!status) status = move_durably(folder, name, log, &r->work);
+    (void)snprintf(name, sizeof name, "%s/" REPAIRED_NAME, r->damaged_name);
+    if (!status) (void)os_rename(folder, REPAIRED_NAME, name);
     return status;
 }
 
-/* The first folder for damaged files that is not there: its name in the store's, and its path. */
-static pkv_status choose_damaged(const char *path, char name[32], char whole[4096]) {
-    pkv_status status = PKV_OK;
-    unsigned n = 0;
-    do {
-        (void)snprintf(name, 32, "/damaged-%u", ++n);
-        status = join(path, name, whole);
-    } while (!status && is_there(whole));
-    return status;
-}
-
-static pkv_status set_aside(repair *r, const char *path) {
-    char name[32], moved[64];
-    pkv_repair_report *report = r->s.report;
-    pkv_status status = choose_damaged(path, name, report->originals);
-    os_folder damaged;
-    if (!status) status = make_folder(report->originals, &damaged);
-    if (status) return status;
-    (void)snprintf(moved, sizeof moved, "%s/" MANIFEST_NAME, name + 1);
-    status = flush(&r->d.folder);
-    if (!status) status = keep_manifest(r, &damaged, moved);
-    if (!status) status = exchange(r, &damaged, name + 1);
-    os_folder_close(&damaged);
-    return status;
+/* Steps 2 to 5. */
+static pkv_status set_aside(const repair *r) {
+    char moved[64];
+    (void)snprintf(moved, sizeof moved, "%s/" MANIFEST_NAME, r->damaged_name);
+    pkv_status status = flush(&r->d.folder);
+    if (!status) status = keep_manifest(r, &r->damaged, moved);
+    if (!status) {
+        status =
+            move_durably(&r->d.folder, REPAIRED_NAME "/" MANIFEST_NAME, MANIFEST_NAME, &r->work);
+    }
+    return status ? status : exchange(r, r->made.last_ordinal);
 }
 
 static bool has_file(const os_folder *folder, const char *name) {
@@ -265,33 +256,58 @@ static bool has_file(const os_folder *folder, const char *name) {
 
 /* Between 3 and 5 the manifest's only log is a pending file in the folder for the new store. What
  * is in there otherwise comes from a repair that changed nothing, and is overwritten. */
-static pkv_status refuse_interrupted(const repair *r) {
-    const manifest_list *logs = &r->d.m.logs;
-    if (logs->count != 1) return PKV_OK;
-    char log[FILE_NAME_BYTES], made[2 * FILE_NAME_BYTES];
-    file_name name = {logs->groups[0].ordinal, 0, 1, FILE_DIFF};
-    file_name_format(&name, log);
-    name.kind = FILE_PENDING;
-    char pending[FILE_NAME_BYTES];
-    file_name_format(&name, pending);
+bool disk_repair_interrupted(const disk *d) {
+    char pending[FILE_NAME_BYTES], log[FILE_NAME_BYTES], made[2 * FILE_NAME_BYTES];
+    if (d->m.logs.count != 1) return false;
+    log_names(d->m.logs.groups[0].ordinal, pending, log);
     (void)snprintf(made, sizeof made, REPAIRED_NAME "/%s", pending);
-    if (has_file(&r->d.folder, log) || !has_file(&r->d.folder, made)) return PKV_OK;
-    return fail(PKV_USAGE, made, NO_OFFSET, 0,
-                "an earlier repair of %s was interrupted. To finish it, move all files of %s named "
-                "snapshot_... to its newest folder damaged-..., then %s to %s",
-                r->d.path, r->d.path, made, log);
+    return !has_file(&d->folder, log) && has_file(&d->folder, made);
+}
+
+/* Ends what an earlier repair began, whose step 3 may not be durable. */
+static pkv_status finish(const repair *r) {
+    r->s.report->finished = 1;
+    pkv_status status = flush(&r->d.folder);
+    if (!status) status = flush(&r->work);
+    return status ? status : exchange(r, r->d.m.logs.groups[0].ordinal);
+}
+
+static pkv_status name_damaged(repair *r, const char *path, unsigned n) {
+    char name[40];
+    (void)snprintf(r->damaged_name, sizeof r->damaged_name, "damaged-%u", n);
+    (void)snprintf(name, sizeof name, "/%s", r->damaged_name);
+    return join(path, name, r->s.report->originals);
+}
+
+/* Makes the first folder for damaged files that is not there; or opens the last that is, which the
+ * repair that was interrupted has made. */
+static pkv_status open_damaged(repair *r, const char *path, bool interrupted) {
+    const char *originals = r->s.report->originals;
+    unsigned n = 1;
+    pkv_status status = name_damaged(r, path, n);
+    while (!status && is_there(originals)) status = name_damaged(r, path, ++n);
+    if (!status && interrupted && n > 1) status = name_damaged(r, path, n - 1);
+    return status ? status : make_folder(originals, &r->damaged);
+}
+
+static pkv_status open_work(repair *r, const char *path) {
+    char work[4096];
+    pkv_status status = join(path, "/" REPAIRED_NAME, work);
+    return status ? status : make_folder(work, &r->work);
 }
 
 static pkv_status repair_in_place(repair *r, const char *path) {
-    char work[4096];
-    os_folder to;
-    pkv_status status = refuse_interrupted(r);
-    if (!status) status = join(path, "/" REPAIRED_NAME, work);
-    if (!status) status = make_folder(work, &to);
+    bool interrupted = disk_repair_interrupted(&r->d);
+    pkv_status status = open_work(r, path);
     if (status) return status;
-    status = write_store(r, &to);
-    os_folder_close(&to);
-    return status ? status : set_aside(r, path);
+    if (!interrupted) status = write_store(r, &r->work);
+    if (!status) status = open_damaged(r, path, interrupted);
+    if (!status) {
+        status = interrupted ? finish(r) : set_aside(r);
+        os_folder_close(&r->damaged);
+    }
+    os_folder_close(&r->work);
+    return status;
 }
 
 /* ---- All of it */
@@ -303,6 +319,11 @@ static pkv_status run(repair *r, const char *path) {
     /* It is open, so it cannot be too long. */
     (void)join(path, "", r->options->in_place ? report->output : report->originals);
     if (r->options->in_place) return repair_in_place(r, path);
+    if (disk_repair_interrupted(&r->d)) {
+        return fail(PKV_USAGE, REPAIRED_NAME, NO_OFFSET, 0,
+                    "an earlier repair of %s in place was interrupted: another in place ends it",
+                    r->d.path);
+    }
     status = r->options->output ? join(r->options->output, "", report->output)
                                 : join(path, ".repaired", report->output);
     return status ? status : repair_beside(r, report->output);
@@ -324,6 +345,7 @@ pkv_status disk_repair(const char *path, const pkv_repair_options *options, pkv_
     if (status) return status;
     status = disk_lock(&r.d);
     if (!status) status = run(&r, path);
+    findings_end(&r.s.to);
     salvage_release(&r.s);
     fileset_release(&r.files);
     manifest_release(&r.made);

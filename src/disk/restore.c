@@ -6,6 +6,7 @@
 #include <string.h>
 #include "fileset.h"
 #include "reader.h"
+#include "sweep.h"
 #include "../os/error.h"
 #include "../os/parallel.h"
 
@@ -24,17 +25,25 @@ static record_origin origin_of(const manifest_group *group) {
     return group->foreign ? RECORD_FOREIGN : RECORD_OURS;
 }
 
-static pkv_status apply(const restore *r, const reader *in, const reader_batch *batch) {
+/* Applies the batch's records from *next on; *next becomes that of the one that fails. */
+static pkv_status apply_from(const restore *r, const reader *in, const reader_batch *batch,
+                             size_t *next) {
     size_t applied = 0;
-    pkv_status status =
-        r->sink->apply(r->sink->context, batch->entries, batch->count, in->origin, &applied);
+    pkv_status status = r->sink->apply(r->sink->context, batch->entries + *next,
+                                       batch->count - *next, in->origin, &applied);
+    *next += applied;
     if (!status) return PKV_OK;
     (void)fail_context("%s, record at offset %llu", in->name,
-                       (unsigned long long)batch->offsets[applied]);
+                       (unsigned long long)batch->offsets[*next]);
     pkv_error error = *pkv_error_detail();
     memcpy(error.file, in->name, sizeof in->name);
-    error.offset = batch->offsets[applied];
+    error.offset = batch->offsets[*next];
     return fail_with(&error);
+}
+
+static pkv_status apply(const restore *r, const reader *in, const reader_batch *batch) {
+    size_t next = 0;
+    return apply_from(r, in, batch, &next);
 }
 
 static void count(restore *r, uint64_t entries, const reader *in, uint64_t cut_at, uint64_t cut) {
@@ -49,6 +58,82 @@ static void count(restore *r, uint64_t entries, const reader *in, uint64_t cut_a
     os_unlock(&r->lock);
 }
 
+/* ---- An examination goes on behind damage */
+
+typedef struct survey {
+    restore *r;
+    pkv_error
+        first; /* what reading ended with; told with the range that begins where it happened */
+    bool told;
+    uint64_t promised; /* what begins behind may be torn, and nobody would miss it; up to `end` */
+    uint64_t end;
+} survey;
+
+static void tell_first(survey *s, uint64_t bytes) {
+    s->told = true;
+    (void)findings_take_range(s->r->findings, fail_with(&s->first), bytes);
+}
+
+static void tell_range(survey *s, pkv_status status, uint64_t bytes) {
+    bool is_first = !s->told && pkv_error_detail()->offset == s->first.offset;
+    pkv_error error = *pkv_error_detail();
+    if (!s->told) tell_first(s, is_first ? bytes : 0);
+    if (is_first) return;
+    (void)fail_with(&error);
+    (void)findings_take_range(s->r->findings, status, bytes);
+}
+
+static pkv_status survey_records(void *context, const reader *in, const reader_batch *batch) {
+    survey *s = context;
+    for (size_t i = 0; i < batch->count; i++) {
+        pkv_status status = apply_from(s->r, in, batch, &i);
+        if (!status) return PKV_OK;
+        if (status != PKV_CORRUPT) return status;
+        uint64_t next = i + 1 < batch->count ? batch->offsets[i + 1] : in->offset;
+        tell_range(s, status, next - batch->offsets[i]);
+    }
+    return PKV_OK;
+}
+
+static bool survey_range(void *context, const sweep_range *range) {
+    survey *s = context;
+    const char *file = s->first.file;
+    if (range->from >= s->promised) {
+        if (!s->told) tell_first(s, 0);
+        findings_torn(s->r->findings, file, range->from, s->end - range->from);
+        return false;
+    }
+    const char *why = range->ended == RECORD_OK ? "the file ends before what was written to it"
+                                                : "there is no valid record";
+    tell_range(s,
+               fail(PKV_CORRUPT, file, range->from, 0, "%s is damaged at offset %llu, too: %s",
+                    file, (unsigned long long)range->from, why),
+               range->upto - range->from);
+    return true;
+}
+
+/* Reading has ended with this thread's last failure, which is told, and so is all that is wrong
+ * with the rest of the file. It had `size` bytes at least; unless it is whole or damaged, its end
+ * may be torn. Without findings, just the failure. */
+static pkv_status survey_rest(restore *r, reader *in, uint64_t size, bool whole) {
+    survey s = {.r = r, .first = *pkv_error_detail(), .promised = UINT64_MAX};
+    sweep all = {survey_records, survey_range, &s};
+    if (!r->findings || s.first.status != PKV_CORRUPT) return s.first.status;
+    pkv_status status = PKV_OK;
+    reader_go(in, s.first.offset);
+    if (!whole) {
+        reader_rest rest;
+        status = reader_examine_rest(in, &rest);
+        s.promised = rest.mark > size ? rest.mark : size;
+        s.end = rest.end;
+        reader_go(in, s.first.offset);
+    }
+    if (!status) status = sweep_run(in, whole ? size : s.promised, &all);
+    pkv_error error = *pkv_error_detail();
+    if (!s.told) tell_first(&s, 0);
+    return status ? fail_with(&error) : PKV_OK;
+}
+
 /* ---- Snapshots: whole or not at all */
 
 /* A published shard is still called pending where the renaming was interrupted. */
@@ -59,7 +144,7 @@ static pkv_status open_snapshot(const restore *r, uint32_t shard, reader *in) {
     if (status != PKV_NOT_FOUND) return status;
     name.kind = FILE_PENDING;
     status = reader_open(in, r->folder, &name, origin_of(g), r->m->salt);
-    if (status != PKV_NOT_FOUND) return status;
+    if (status != PKV_NOT_FOUND || g->partial) return status;
     name.kind = FILE_FULL;
     char text[FILE_NAME_BYTES];
     file_name_format(&name, text);
@@ -89,6 +174,7 @@ static pkv_status check_snapshot(const reader *in, const shard_facts *facts, uin
 static pkv_status restore_snapshot_shard(restore *r, size_t shard) {
     reader in = {0};
     pkv_status status = open_snapshot(r, (uint32_t)shard, &in);
+    if (status == PKV_NOT_FOUND) return PKV_OK; /* of a partial group */
     if (status) return status;
     uint64_t entries = 0;
     reader_batch batch = {.ended = RECORD_OK};
@@ -97,8 +183,10 @@ static pkv_status restore_snapshot_shard(restore *r, size_t shard) {
         if (!status) status = apply(r, &in, &batch);
         entries += batch.count;
     }
-    if (!status) status = check_snapshot(&in, &r->at->shards[shard], entries, batch.ended);
+    const shard_facts *facts = &r->at->shards[shard];
+    if (!status) status = check_snapshot(&in, facts, entries, batch.ended);
     if (!status) count(r, entries, &in, 0, 0);
+    if (status) status = survey_rest(r, &in, in.size > facts->size ? in.size : facts->size, true);
     findings_count_file(r->findings, in.size);
     reader_close(&in);
     return status;
@@ -153,8 +241,7 @@ static pkv_status drop_log(restore *r, reader *in, const shard_facts *facts, uin
                     in->name, (unsigned long long)facts->size, (unsigned long long)lost);
     }
     reader_rest rest;
-    in->offset = 0;
-    in->begin = in->end = 0;
+    reader_go(in, 0);
     pkv_status status = reader_examine_rest(in, &rest);
     if (status) return status;
     if (rest.mark > 0) return fail_log(in, 0, rest.mark);
@@ -172,7 +259,12 @@ static pkv_status replay(restore *r, reader *in, size_t shard, uint64_t *end) {
         if (status) return status;
         if (entries == 0 && batch.count > 0 && batch.entries[0].previous_size > before) {
             *end = 0;
-            return drop_log(r, in, facts, before);
+            status = drop_log(r, in, facts, before);
+            if (!status || findings_take(r->findings, status)) return status;
+            before = UINT64_MAX;
+            batch.ended = RECORD_OK;
+            reader_go(in, 0);
+            continue;
         }
         status = apply(r, in, &batch);
         if (status) return status;
@@ -188,6 +280,7 @@ static pkv_status restore_log_shard(restore *r, size_t shard) {
     file_name name = {g->ordinal, (uint32_t)shard, g->shard_count, FILE_DIFF};
     reader in = {0};
     pkv_status status = reader_open(&in, r->folder, &name, origin_of(g), r->m->salt);
+    if (status == PKV_NOT_FOUND && g->partial) return PKV_OK;
     if (status == PKV_NOT_FOUND) {
         char text[FILE_NAME_BYTES];
         file_name_format(&name, text);
@@ -202,9 +295,15 @@ static pkv_status restore_log_shard(restore *r, size_t shard) {
                       "another program has written to it. To take over what it wrote, remove the "
                       "file \"manifest\" and open the store again with its key mode",
                       in.name, (unsigned long long)facts->size, (unsigned long long)in.size);
+        status = findings_take_range(r->findings, status, in.size - facts->size);
+        in.size = facts->size;
     }
     uint64_t end = 0;
     if (!status) status = replay(r, &in, shard, &end);
+    if (status) {
+        status = survey_rest(r, &in, g->foreign ? in.size : facts->size, g->foreign);
+        end = UINT64_MAX; /* the log after it is not to blame */
+    }
     if (!status) facts->size = end;
     findings_count_file(r->findings, in.size);
     reader_close(&in);

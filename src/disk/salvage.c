@@ -2,7 +2,7 @@
 #include "salvage.h"
 
 #include <stdio.h>
-#include <string.h>
+#include "sweep.h"
 #include "../os/error.h"
 
 typedef struct file_salvage {
@@ -10,11 +10,8 @@ typedef struct file_salvage {
     snapshot_writer *out;
     reader in;
     uint64_t records, ranges;
+    bool cannot_write; /* a failure was the writer's */
 } file_salvage;
-
-static void tell(const salvage *s, const pkv_finding *finding) {
-    if (s->to.call) s->to.call(s->to.context, finding);
-}
 
 static void skip_range(file_salvage *f, uint64_t from, uint64_t upto, const char *why) {
     pkv_finding finding = {.kind = PKV_FINDING_SKIPPED, .offset = from, .bytes = upto - from};
@@ -25,58 +22,36 @@ static void skip_range(file_salvage *f, uint64_t from, uint64_t upto, const char
     f->ranges++;
     f->s->report->skipped++;
     f->s->report->skipped_bytes += finding.bytes;
-    tell(f->s, &finding);
+    findings_tell(&f->s->to, &finding);
 }
 
-static pkv_status put_batch(file_salvage *f, const reader_batch *batch) {
+static pkv_status put_batch(void *context, const reader *in, const reader_batch *batch) {
+    file_salvage *f = context;
     const salvage *s = f->s;
     for (size_t i = 0; i < batch->count; i++) {
         const record *entry = &batch->entries[i];
-        if (record_is_hole(entry, s->keys, f->in.origin)) continue;
+        if (record_is_hole(entry, s->keys, in->origin)) continue;
         if (!record_fits(entry, s->keys, s->key_type)) {
-            uint64_t next = i + 1 < batch->count ? batch->offsets[i + 1] : f->in.offset;
+            uint64_t next = i + 1 < batch->count ? batch->offsets[i + 1] : in->offset;
             skip_range(f, batch->offsets[i], next, "the key is none of the store's");
             continue;
         }
         record plain = *entry;
         plain.flushed = plain.previous_size = 0; /* of the old file */
         pkv_status status = snapshot_put_record(f->out, &plain);
+        f->cannot_write = status != PKV_OK;
         if (status) return status;
         f->records++;
     }
     return PKV_OK;
 }
 
-/* Puts what can be read of a file that is open. Only a failing writer is a failure of another kind
- * than PKV_IO with the file's own name, so *reading tells them apart. */
-static pkv_status read_file(file_salvage *f, const salvage_file *file, bool *reading) {
-    reader *in = &f->in;
-    reader_batch batch;
-    for (;;) {
-        *reading = true;
-        pkv_status status = reader_next(in, &batch);
-        *reading = false;
-        if (!status) status = put_batch(f, &batch);
-        if (status) return status;
-        if (batch.ended == RECORD_OK) continue;
-        uint64_t at = in->offset;
-        if (batch.ended == RECORD_END && at == in->size) break;
-        reader_rest rest;
-        bool found;
-        *reading = true;
-        status = reader_resync(in, &rest, &found);
-        if (status) return status;
-        if (!found) {
-            uint64_t end = rest.end > file->size ? rest.end : file->size;
-            if (end > at) skip_range(f, at, end, "no record can be read, nor any behind it");
-            return PKV_OK;
-        }
-        skip_range(f, at, in->offset, "no record can be read");
-    }
-    if (file->size > in->size) {
-        skip_range(f, in->size, file->size, "the file ends before what was written to it");
-    }
-    return PKV_OK;
+static bool leave_out(void *context, const sweep_range *range) {
+    const char *why = "no record can be read, nor any behind it";
+    if (range->more) why = "no record can be read";
+    if (range->ended == RECORD_OK) why = "the file ends before what was written to it";
+    skip_range(context, range->from, range->upto, why);
+    return true;
 }
 
 static pkv_status open_file(const salvage *s, const salvage_file *file, reader *in) {
@@ -100,23 +75,42 @@ static void tell_read(const file_salvage *f) {
     (void)snprintf(finding.message, sizeof finding.message,
                    "%llu records read of %s, %llu ranges skipped", (unsigned long long)f->records,
                    f->in.name, (unsigned long long)f->ranges);
-    tell(f->s, &finding);
+    findings_tell(&f->s->to, &finding);
 }
 
-static pkv_status salvage_one(salvage *s, const salvage_file *file, snapshot_writer *out) {
+/* What cannot be read is no failure, but told. */
+static pkv_status lose(salvage *s, salvage_file *file, pkv_status status) {
+    status = findings_take(&s->to, status);
+    if (status) return status;
+    file->lost = true;
+    s->report->missing++;
+    return PKV_OK;
+}
+
+pkv_status salvage_peek(salvage *s, salvage_file *file, uint8_t *bytes, size_t capacity,
+                        size_t *size) {
+    reader in = {0};
+    *size = 0;
+    if (file->lost) return PKV_OK;
+    pkv_status status = open_file(s, file, &in);
+    if (status) return lose(s, file, status);
+    int error = os_file_read(in.fd, bytes, capacity, 0, size);
+    if (error) {
+        *size = 0;
+        status = lose(s, file, fail_os(in.name, 0, error, "cannot read %s", in.name));
+    }
+    reader_close(&in);
+    return status;
+}
+
+static pkv_status salvage_one(salvage *s, salvage_file *file, snapshot_writer *out) {
     file_salvage f = {.s = s, .out = out};
+    if (file->lost) return PKV_OK;
     pkv_status status = open_file(s, file, &f.in);
-    if (status) {
-        status = findings_take(&s->to, status);
-        if (!status) s->report->missing++;
-        return status;
-    }
-    bool reading = false;
-    status = read_file(&f, file, &reading);
-    if (status == PKV_IO && reading) {
-        status = findings_take(&s->to, status);
-        s->report->missing++; /* the rest of it */
-    }
+    if (status) return lose(s, file, status);
+    sweep all = {put_batch, leave_out, &f};
+    status = sweep_run(&f.in, file->size, &all);
+    if (status == PKV_IO && !f.cannot_write) status = lose(s, file, status); /* the rest of it */
     if (!status) {
         s->report->files++;
         s->report->records += f.records;

@@ -19,6 +19,7 @@
 typedef struct salvage_file {
     file_name name; /* FILE_FULL also stands for a published one that is still called pending */
     bool foreign;
+    bool lost;     /* it cannot be read, which has been told */
     uint64_t size; /* that it had at least; 0 if unknown */
 } salvage_file;
 
@@ -39,6 +40,10 @@ pkv_status salvage_plan_by_names(salvage *s, const fileset *files, bool with_bac
 
 /* Puts all records of the plan's files into `out`. What is wrong with the files is no failure. */
 pkv_status salvage_run(salvage *s, snapshot_writer *out);
+
+/* The first bytes of a file of the plan; none if it is lost, which is told then. */
+pkv_status salvage_peek(salvage *s, salvage_file *file, uint8_t *bytes, size_t capacity,
+                        size_t *size);
 
 void salvage_release(salvage *s); /* safe on a zeroed one */
 

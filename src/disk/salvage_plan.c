@@ -14,7 +14,7 @@ static pkv_status add(salvage *s, const file_name *name, bool foreign, uint64_t 
         s->files = files;
         s->capacity = capacity;
     }
-    s->files[s->count++] = (salvage_file){*name, foreign, size};
+    s->files[s->count++] = (salvage_file){.name = *name, .foreign = foreign, .size = size};
     return PKV_OK;
 }
 
@@ -114,18 +114,6 @@ static void probe(const uint8_t *bytes, size_t size, uint64_t ordinal, salt_sear
     }
 }
 
-/* The file's first bytes; 0 if they cannot be read. */
-static size_t read_beginning(const salvage *s, const file_name *name, uint8_t *bytes) {
-    char text[FILE_NAME_BYTES];
-    file_name_format(name, text);
-    int fd;
-    size_t got = 0;
-    if (os_file_open(s->folder, text, OS_READ, &fd) != 0) return 0;
-    if (os_file_read(fd, bytes, PROBE_BYTES, 0, &got) != 0) got = 0;
-    (void)os_file_close(fd);
-    return got;
-}
-
 /* With a salt the files are ours, but for those that begin with what only the crate writes. */
 static bool looks_foreign(const uint8_t *bytes, size_t size, uint64_t ordinal, uint64_t salt) {
     record entry;
@@ -144,23 +132,31 @@ static bool is_blank(const uint8_t *bytes, size_t size) {
     return true;
 }
 
+static pkv_status find_salt(salvage *s, uint8_t *bytes, salt_search *best) {
+    pkv_status status = PKV_OK;
+    for (size_t i = 0; i < s->count && !status; i++) {
+        size_t size;
+        status = salvage_peek(s, &s->files[i], bytes, PROBE_BYTES, &size);
+        probe(bytes, size, s->files[i].name.ordinal, best);
+    }
+    return status;
+}
+
 static pkv_status tell_origins(salvage *s) {
     uint8_t *bytes = malloc(PROBE_BYTES);
     if (!bytes) return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to read files");
     salt_search best = {0, 0};
-    for (size_t i = 0; i < s->count; i++) {
-        size_t size = read_beginning(s, &s->files[i].name, bytes);
-        probe(bytes, size, s->files[i].name.ordinal, &best);
-    }
+    pkv_status status = find_salt(s, bytes, &best);
     s->salt = best.salt;
-    for (size_t i = 0; i < s->count; i++) {
+    for (size_t i = 0; i < s->count && !status; i++) {
         salvage_file *file = &s->files[i];
-        size_t size = read_beginning(s, &file->name, bytes);
+        size_t size;
+        status = salvage_peek(s, file, bytes, PROBE_BYTES, &size);
         file->foreign = best.votes == 0 ? !is_blank(bytes, size)
                                         : looks_foreign(bytes, size, file->name.ordinal, s->salt);
     }
     free(bytes);
-    return PKV_OK;
+    return status;
 }
 
 /* ---- By the files' names */

@@ -5,6 +5,7 @@
  *   store_object.c  the store as a userdata: metamethods, and the functions of the same meaning
  *   cursor.c        pairs, pkv.each, pkv.drain
  *   admin.c         pkv.stats, and what works on a folder
+ *   soundness.c     pkv.check, pkv.repair
  *   events.c        on_event
  *   keys.c          Lua keys to bytes and back
  *   values.c        Lua values to bytes and back
@@ -163,5 +164,10 @@ const char *lpkv_wal_io_name(pkv_wal_io wal_io);
 int lpkv_stats(lua_State *L);
 int lpkv_prune_backups(lua_State *L);
 int lpkv_delete_failed_pending_snapshots(lua_State *L);
+
+/* soundness.c */
+
+int lpkv_check(lua_State *L);
+int lpkv_repair(lua_State *L);
 
 #endif

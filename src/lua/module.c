@@ -14,6 +14,8 @@ static const luaL_Reg functions[] = {
     {"close", lpkv_close},
     {"prune_backups", lpkv_prune_backups},
     {"delete_failed_pending_snapshots", lpkv_delete_failed_pending_snapshots},
+    {"check", lpkv_check},
+    {"repair", lpkv_repair},
     {"is_store", lpkv_is_store},
     {NULL, NULL},
 };

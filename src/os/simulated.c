@@ -28,6 +28,7 @@
 #define HANDLES    256
 #define FIRST_FD   1000 /* so that nothing real is ever meant */
 #define NAMES      256u
+#define FOLDERS    16u
 
 typedef struct sim_file {
     uint64_t size;
@@ -55,6 +56,8 @@ static struct {
     uint32_t file_count;
     sim_name names[NAMES];
     size_t name_count;
+    char folders[FOLDERS][SIM_NAME_BYTES]; /* that were opened; the first is "", the store's */
+    size_t folder_count;
     sim_handle handles[HANDLES];
     bool recording;
     sim_journal journal;
@@ -85,10 +88,10 @@ static sim_event *add_event(sim_kind kind, uint32_t file) {
     return event;
 }
 
-static void copy_name(char to[SIM_NAME_BYTES], const char *from) {
+static char *copy_name(char to[SIM_NAME_BYTES], const char *from) {
     size_t size = strlen(from) + 1;
     if (size > SIM_NAME_BYTES) abort();
-    memcpy(to, from, size);
+    return memcpy(to, from, size);
 }
 
 void sim_journal_release(sim_journal *journal) {
@@ -223,6 +226,7 @@ void sim_begin(bool record) {
     memset(disk.handles, 0, sizeof disk.handles);
     disk.file_count = 0;
     disk.name_count = 0;
+    disk.folder_count = 0;
     disk.fail_in = 0;
     sim_journal_release(&disk.journal);
     disk.recording = record;
@@ -268,15 +272,48 @@ static void drop_name(sim_name *name) {
     *name = disk.names[--disk.name_count];
 }
 
+/* ---- Folders. What comes before the first slash of a path is the store's. */
+
+/* "a/b//" is "b/", "a" is "". */
+static void folder_name(const char *path, char name[SIM_NAME_BYTES]) {
+    const char *slash = strchr(path, '/');
+    copy_name(name, slash ? slash + 1 : "");
+    size_t size = strlen(name);
+    while (size > 0 && name[size - 1] == '/') size--;
+    name[size] = '\0';
+    if (size > 0) strcat(name, "/");
+}
+
+static void whole_name(const os_folder *folder, const char *text, char name[SIM_NAME_BYTES]) {
+    const char *of = disk.folders[folder->inode - 1];
+    if (strlen(of) + strlen(text) >= SIM_NAME_BYTES) abort();
+    (void)strcat(strcpy(name, of), text);
+}
+
 int os_folder_create(const char *path) {
-    (void)path;
-    return 0;
+    char name[SIM_NAME_BYTES];
+    folder_name(path, name);
+    if (!name[0]) return 0;
+    int error = begin();
+    if (error) return error;
+    if (find(name)) return end(0);
+    if (strchr(name, '/') != name + strlen(name) - 1) abort(); /* its parent is not the store's */
+    (void)create(name);
+    (void)add_event(SIM_FOLDER_SYNC, 0);
+    return end(0);
 }
 
 int os_folder_open(const char *path, os_folder *folder) {
-    (void)path;
-    *folder = (os_folder){.fd = FIRST_FD - 1, .device = 1, .inode = 1};
+    char name[SIM_NAME_BYTES];
+    folder_name(path, name);
     lock();
+    if (name[0] && !find(name)) return end(ENOENT);
+    if (disk.folder_count == 0) disk.folders[disk.folder_count++][0] = '\0';
+    size_t i = 0;
+    while (i < disk.folder_count && strcmp(disk.folders[i], name) != 0) i++;
+    if (i == FOLDERS) abort();
+    if (i == disk.folder_count) copy_name(disk.folders[disk.folder_count++], name);
+    *folder = (os_folder){.fd = FIRST_FD - 1, .device = 1, .inode = i + 1};
     tell("open folder");
     return end(0);
 }
@@ -290,11 +327,18 @@ void os_folder_close(os_folder *folder) {
 
 int os_folder_list(const os_folder *folder, int (*visit)(void *context, const char *name),
                    void *context) {
-    (void)folder;
     static _Thread_local sim_name names[NAMES];
     lock();
-    size_t count = disk.name_count;
-    memcpy(names, disk.names, count * sizeof *names);
+    const char *of = disk.folders[folder->inode - 1];
+    size_t count = 0, size = strlen(of);
+    for (size_t i = 0; i < disk.name_count; i++) {
+        const char *text = disk.names[i].text;
+        if (strncmp(text, of, size) != 0 || !text[size]) continue;
+        char *slash = strchr(copy_name(names[count].text, text + size), '/');
+        if (slash && slash[1]) continue; /* in a folder in it */
+        if (slash) *slash = '\0';
+        count++;
+    }
     tell("list folder");
     (void)end(0);
     int result = 0;
@@ -303,38 +347,45 @@ int os_folder_list(const os_folder *folder, int (*visit)(void *context, const ch
 }
 
 int os_folder_sync(const os_folder *folder) {
-    (void)folder;
     take_time();
     int error = begin();
     if (error) return error;
-    (void)add_event(SIM_FOLDER_SYNC, 0);
+    copy_name(add_event(SIM_FOLDER_SYNC, 0)->name, disk.folders[folder->inode - 1]);
     tell("sync folder");
     return end(0);
 }
 
+/* A folder that is renamed has nothing in it. */
 int os_rename(const os_folder *folder, const char *from, const char *to) {
-    (void)folder;
+    char old[SIM_NAME_BYTES], new[SIM_NAME_BYTES];
     int error = begin();
     if (error) return error;
-    if (!find(from)) return end(ENOENT);
-    sim_name *replaced = find(to);
+    whole_name(folder, from, old);
+    whole_name(folder, to, new);
+    if (!find(old)) {
+        (void)strcat(old, "/");
+        (void)strcat(new, "/");
+    }
+    if (!find(old)) return end(ENOENT);
+    sim_name *replaced = find(new);
     if (replaced) drop_name(replaced);
-    copy_name(find(from)->text, to);
+    copy_name(find(old)->text, new);
     sim_event *event = add_event(SIM_RENAME, 0);
-    copy_name(event->name, from);
-    copy_name(event->to, to);
+    copy_name(event->name, old);
+    copy_name(event->to, new);
     tell("rename %s %s", from, to);
     return end(0);
 }
 
 int os_unlink(const os_folder *folder, const char *text) {
-    (void)folder;
+    char whole[SIM_NAME_BYTES];
     int error = begin();
     if (error) return error;
-    sim_name *name = find(text);
+    whole_name(folder, text, whole);
+    sim_name *name = find(whole);
     if (!name) return end(ENOENT);
     drop_name(name);
-    copy_name(add_event(SIM_UNLINK, 0)->name, text);
+    copy_name(add_event(SIM_UNLINK, 0)->name, whole);
     tell("unlink %s", text);
     return end(0);
 }
@@ -342,17 +393,18 @@ int os_unlink(const os_folder *folder, const char *text) {
 /* ---- Files */
 
 int os_file_open(const os_folder *folder, const char *text, os_open_mode mode, int *fd) {
-    (void)folder;
+    char whole[SIM_NAME_BYTES];
     int error = begin();
     if (error) return error;
-    sim_name *name = find(text);
+    whole_name(folder, text, whole);
+    sim_name *name = find(whole);
     if (name && mode == OS_CREATE_NEW) return end(EEXIST);
     if (!name && (mode == OS_READ || mode == OS_WRITE)) return end(ENOENT);
     int i = 0;
     while (i < HANDLES && disk.handles[i].open) i++;
     if (i == HANDLES) return end(EMFILE);
     sim_handle *h = &disk.handles[i];
-    *h = (sim_handle){.open = true, .file = name ? name->file : create(text)};
+    *h = (sim_handle){.open = true, .file = name ? name->file : create(whole)};
     copy_name(h->name, text);
     tell("%s %s", name ? "open" : "create", text);
     *fd = FIRST_FD + i;
@@ -504,6 +556,6 @@ void sim_put_bytes(uint32_t file, const uint8_t *bytes, uint64_t size) {
     stored(&disk.files[file], size);
     capture(file, 0, size);
     (void)add_event(SIM_FILE_SYNC, file);
-    (void)add_event(SIM_FOLDER_SYNC, 0);
+    add_event(SIM_FOLDER_SYNC, 0)->number = 1;
     os_unlock(&disk.lock);
 }

@@ -11,6 +11,9 @@
  *     size          the changes since the file's last flush up to some point, in order
  *     name          the changes since the folder's last flush up to some point, in order
  *
+ * The folder may have folders in it, whose names end in a slash here, as in "damaged-1/manifest". A
+ * renaming from one to another is one change; it is durable once both have been flushed.
+ *
  * Invariant: what a flush covered is there after every later cut. Nothing else is promised: not
  * that a file's flush makes its name durable, nor any order between files, or names and contents.
  */
@@ -32,7 +35,7 @@ typedef enum sim_kind {
     SIM_CREATE,       /* file, name */
     SIM_RENAME,       /* name, to */
     SIM_UNLINK,       /* name */
-    SIM_FOLDER_SYNC
+    SIM_FOLDER_SYNC /* name of the folder; number 1: all folders */
 } sim_kind;
 
 typedef struct sim_event {

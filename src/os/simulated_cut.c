@@ -43,6 +43,7 @@ struct sim_replay {
     uint32_t file_count;
     folder_image folder;
     const sim_event *pending[PENDING_MAX];
+    bool flushed[PENDING_MAX][2]; /* the folders of each one's names */
     size_t count;
     replay_file scratch; /* a file as the cut leaves it */
 };
@@ -136,9 +137,41 @@ static void wait_for_flush(replay_file *file, const sim_event *event) {
     file->pending[file->count++] = event;
 }
 
-static void flush_folder(sim_replay *replay) {
-    for (size_t i = 0; i < replay->count; i++) apply_name(&replay->folder, replay->pending[i]);
-    replay->count = 0;
+static bool touches(const sim_event *a, const char *name) {
+    return name[0] && (strcmp(a->name, name) == 0 || strcmp(a->to, name) == 0);
+}
+
+/* "" lies in no folder, and so is always flushed. */
+static bool lies_in(const char *name, const char *folder) {
+    size_t size = strlen(folder);
+    if (!name[0]) return true;
+    if (strncmp(name, folder, size) != 0) return false;
+    const char *slash = strchr(name + size, '/');
+    return !slash || !slash[1];
+}
+
+/* Changes are durable once the folders of all their names were flushed, and all before them that
+ * have to do with the same names are. */
+static void flush_folder(sim_replay *replay, const sim_event *flush) {
+    size_t kept = 0;
+    for (size_t i = 0; i < replay->count; i++) {
+        const sim_event *event = replay->pending[i];
+        bool from = replay->flushed[i][0] || flush->number || lies_in(event->name, flush->name);
+        bool to = replay->flushed[i][1] || flush->number || lies_in(event->to, flush->name);
+        bool waits = !from || !to;
+        for (size_t j = 0; j < kept; j++) {
+            const sim_event *before = replay->pending[j];
+            waits = waits || touches(before, event->name) || touches(before, event->to);
+        }
+        if (!waits) {
+            apply_name(&replay->folder, event);
+            continue;
+        }
+        replay->pending[kept] = event;
+        replay->flushed[kept][0] = from;
+        replay->flushed[kept++][1] = to;
+    }
+    replay->count = kept;
 }
 
 static void play(sim_replay *replay, const sim_event *event) {
@@ -154,11 +187,12 @@ static void play(sim_replay *replay, const sim_event *event) {
         file->hash = 0;
         break;
     case SIM_FOLDER_SYNC:
-        flush_folder(replay);
+        flush_folder(replay, event);
         break;
     default:
         if (event->kind == SIM_CREATE) replay->file_count = event->file + 1;
         if (replay->count == PENDING_MAX) abort();
+        replay->flushed[replay->count][0] = replay->flushed[replay->count][1] = false;
         replay->pending[replay->count++] = event;
     }
 }
@@ -295,10 +329,6 @@ static void cut_file(sim_replay *replay, uint32_t number, const sim_cut *cut) {
 
 static uint64_t hash_of(const replay_file *file) {
     return hash_bytes(file->bytes, (size_t)file->size, 1) | 1;
-}
-
-static bool touches(const sim_event *a, const char *name) {
-    return name[0] && (strcmp(a->name, name) == 0 || strcmp(a->to, name) == 0);
 }
 
 /* bundles[i] is the same number for changes that have to do with each other; numbers count from 0
