@@ -134,7 +134,9 @@ $(BUILD)/spec/sim_%_check: $(BUILD)/obj/spec/support/sim_%_check.o $(SIMULATED_C
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^ $(ALL_LIBS)
 
-$(BUILD)/spec/fault_check: $(BUILD)/obj/spec/support/fault_check.o $(PROBED_CORE)
+PROBED_CHECKS = $(patsubst %,$(BUILD)/spec/%_check,fault fault_folder disk reader)
+
+$(PROBED_CHECKS): $(BUILD)/spec/%: $(BUILD)/obj/spec/support/%.o $(PROBED_CORE)
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^ $(ALL_LIBS)
 

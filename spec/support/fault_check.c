@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include "../../src/os/os.h"
 #include "fault_store.h"
+#include "failing_calls.h"
 #include "probe.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -113,10 +114,6 @@ static void begin_fault(const fault *f, unsigned call, bool ever) {
     probe_fail(&plan, 1);
 }
 
-static void heal(void) {
-    probe_fail(NULL, 0);
-}
-
 /* As if the process had died: neither the log nor the manifest is as a close leaves them. */
 static void leave_open(pkv *store) {
     probe_plan plan = {"ftruncate", PROBE_ERROR, EIO, 1, PROBE_EVER};
@@ -124,27 +121,6 @@ static void leave_open(pkv *store) {
     check(pkv_close(store) != PKV_OK, "a close that fails is told");
     heal();
 }
-
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-/* Sanitizers have their own. */
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *block, size_t size);
-
-static probe_site memory = {.call = "memory"};
-
-void *malloc(size_t size) {
-    return probe_fails(&memory) ? NULL : __libc_malloc(size);
-}
-
-void *calloc(size_t count, size_t size) {
-    return probe_fails(&memory) ? NULL : __libc_calloc(count, size);
-}
-
-void *realloc(void *block, size_t size) {
-    return probe_fails(&memory) ? NULL : __libc_realloc(block, size);
-}
-#endif
 
 /* ---- A life of a store, in three parts; each is false where there are not so many calls. */
 
