@@ -35,7 +35,7 @@ typedef enum sim_kind {
     SIM_CREATE,       /* file, name */
     SIM_RENAME,       /* name, to */
     SIM_UNLINK,       /* name */
-    SIM_FOLDER_SYNC /* name of the folder; number 1: all folders */
+    SIM_FOLDER_SYNC   /* name of the folder; number 1: all folders */
 } sim_kind;
 
 typedef struct sim_event {
