@@ -23,6 +23,8 @@ LINT_PACKAGES  = lua-check clang clang-format protobuf-c-compiler
 FUZZ_PACKAGES  = clang libclang-rt-dev
 MODEL_PACKAGES = spin gcc
 COVERAGE_PACKAGES = gcovr
+BENCH_PACKAGES = g++ liblmdb-dev librocksdb-dev libleveldb-dev libsqlite3-dev libtkrzw-dev libwiredtiger-dev \
+                 redis-server libhiredis-dev libnginx-mod-http-lua lua-dbi-sqlite3 gnuplot-nox
 CI_PACKAGES    = luarocks g++ gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 
 CC      ?= cc
@@ -77,6 +79,12 @@ INTERNALS = $(if $(wildcard spec/support/internals.c),$(BUILD)/spec/pkv_internal
 CHECKS    = $(patsubst spec/support/%.c,$(BUILD)/spec/%,$(CHECK_SOURCES) $(CALLS_SOURCES))
 FUZZERS   = $(patsubst spec/fuzz/%.c,$(BUILD)/spec/%,$(FUZZ_SOURCES))
 
+# The benchmark: a program for each store, in C++ where that is the store's own interface.
+BENCH_DRIVER   = $(call objects,$(wildcard bench/driver/*.c))
+BENCH_PROGRAMS = $(patsubst bench/peers/%.c,$(BUILD)/bench/%,$(wildcard bench/peers/*.c)) \
+                 $(patsubst bench/peers/%.cc,$(BUILD)/bench/%,$(wildcard bench/peers/*.cc))
+BENCH_OWN      = $(BUILD)/bench/pkv $(BUILD)/bench/micro $(BUILD)/bench/bench_c.so
+
 .DEFAULT_GOAL := all
 .PHONY: all
 all: $(LIBRARIES) $(MODULE) $(COMMAND) ## build the library, the Lua module and the command
@@ -121,6 +129,9 @@ $(BUILD)/pkv: $(call objects,$(CLI_SOURCES)) $(BUILD)/libpkv.a
 $(BUILD)/spec/pkv_internals.so: $(call objects,$(INTERNALS_SOURCES)) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) -shared -o $@ $^ $(ALL_LIBS)
+
+$(BUILD)/spec/bench_check: $(BENCH_DRIVER)
+$(BUILD)/spec/bench_check: ALL_LIBS += -lm
 
 $(BUILD)/spec/%_check: $(BUILD)/obj/spec/support/%_check.o $(CORE)
 	@mkdir -p $(@D)
@@ -175,7 +186,7 @@ demo: deps ## load this machine's package database, kill -9 the writer, show tha
 # ---- Checks
 
 .PHONY: checks test asan tsan
-checks: all $(CHECKS) $(INTERNALS) ## build the programs and modules that the tests use
+checks: all $(CHECKS) $(INTERNALS) $(BENCH_OWN) ## build the programs and modules that the tests use
 
 test: test-deps ## run all tests, with normal and with tiny limits; the last line has the sum
 	@$(MAKE) -s -j$(JOBS) checks
@@ -261,23 +272,72 @@ soak: test-deps fuzz-deps model-deps ## let each long test run for SOAK_SECONDS 
 	@$(MAKE) -s -j$(JOBS) checks
 	@MAKE="$(MAKE)" spec/soak $(BUILD) $(SOAK_SECONDS)
 
-.PHONY: interop bench
+.PHONY: interop
 interop: deps ## compare with the Rust crate, both directions (needs cargo)
 	@$(MAKE) -s -j$(JOBS) all
 	@spec/interop/run $(BUILD)
 
-bench: deps ## run the benchmarks, see bench/README.md
-	@$(MAKE) -s -j$(JOBS) all $(BUILD)/bench/store
-	@bench/run $(BUILD) $(BENCH_FLAGS)
+# ---- Benchmark: a program for each store, made of an adapter and the driver, see bench/README.md
 
-$(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(BUILD)/obj/bench/workload.o $(BUILD)/libpkv.a
+CXX ?= c++
+$(BUILD)/bench/pkv: $(BUILD)/libpkv.a
+$(BUILD)/bench/pkv:        BENCH_LIBS = $(BUILD)/libpkv.a $(ALL_LIBS)
+$(BUILD)/bench/leveldb:    BENCH_LIBS = -lleveldb
+$(BUILD)/bench/lmdb:       BENCH_LIBS = -llmdb
+$(BUILD)/bench/redis:      BENCH_LIBS = -lhiredis
+$(BUILD)/bench/rocksdb:    BENCH_LIBS = -lrocksdb
+$(BUILD)/bench/sqlite:     BENCH_LIBS = -lsqlite3
+$(BUILD)/bench/tkrzw_hash: BENCH_LIBS = -ltkrzw
+$(BUILD)/bench/tkrzw_tiny: BENCH_LIBS = -ltkrzw
+$(BUILD)/bench/wiredtiger: BENCH_LIBS = -lwiredtiger
+
+$(BUILD)/obj/bench/%.o: bench/%.cc Makefile
 	@mkdir -p $(@D)
-	$(CC) -o $@ $^ $(ALL_LIBS)
+	$(CXX) -std=c++17 $(OPTIMIZE) -pthread $(WARNINGS) $(VARIANT) -MMD -MP $(CPPFLAGS) $(CXXFLAGS) -c $< -o $@
 
--include $(wildcard $(BUILD)/obj/bench/*.d)
+# One object, for programs in other languages.
+$(BUILD)/bench/driver.o: $(BENCH_DRIVER)
+	@mkdir -p $(@D)
+	$(LD) -r -o $@ $^
+
+$(BUILD)/bench/bench_c.so: $(call objects,bench/lua/bench_c.c)
+	@mkdir -p $(@D)
+	$(CC) -shared -o $@ $^ $(VARIANT) $(LDFLAGS)
+$(call objects,bench/lua/bench_c.c): CPPFLAGS += -fvisibility=default
+
+$(BUILD)/bench/micro: $(call objects,bench/micro.c bench/driver/workload.c bench/driver/system.c) $(BUILD)/libpkv.a
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^ $(ALL_LIBS) -lm
+
+$(BUILD)/bench/%: $(BUILD)/obj/bench/peers/%.o $(BUILD)/bench/driver.o
+	@mkdir -p $(@D)
+	$(if $(wildcard bench/peers/$*.cc),$(CXX),$(CC)) -o $@ $(filter %.o,$^) $(BENCH_LIBS) -lm -pthread $(VARIANT) $(LDFLAGS)
+
+-include $(wildcard $(BUILD)/obj/bench/*.d $(BUILD)/obj/bench/*/*.d)
+
+.PHONY: bench bench-quick bench-readme bench-micro bench-deps bench-programs
+bench-deps: ## install what the benchmark needs: the other stores, gnuplot
+	@.ci/install-packages $(BUILD_PACKAGES) $(BENCH_PACKAGES)
+
+bench-programs: all $(BENCH_OWN) $(BENCH_PROGRAMS) $(BUILD)/bench/driver.o
+
+bench: bench-deps ## compare with other stores, for an hour or two; see bench/README.md
+	@$(MAKE) -s -j$(JOBS) bench-programs
+	@bench/run $(BUILD) full
+
+bench-quick: bench-deps ## the core figures of it, in less than two minutes
+	@$(MAKE) -s -j$(JOBS) bench-programs
+	@bench/run $(BUILD) quick
+
+bench-readme: ## put the last figures of `make bench` into bench/README.md
+	@cd bench && LUA_PATH="?.lua;;" $(LUA) ./report.lua results full --readme >/dev/null
+
+bench-micro: deps ## what each operation of the store alone costs, in cache and out of it
+	@$(MAKE) -s -j$(JOBS) $(BUILD)/bench/micro
+	@cd $(BUILD)/bench && ./micro
 
 OWN_C = $(filter-out %.pb-c.c %.pb-c.h,$(wildcard src/*.[ch] src/*/*.[ch] spec/*/*.[ch] \
-        bench/*.[ch] examples/*.[ch]))
+        bench/*.[ch] bench/*/*.[ch] bench/*/*.cc examples/*.[ch]))
 LUA_FOLDERS = $(wildcard lua spec examples bench .ci/layers.lua)
 
 .PHONY: lint format
@@ -350,4 +410,4 @@ clean: ## remove all that was built
 	rm -rf build $(BUILD)
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
