@@ -46,7 +46,7 @@ if not compat.has_ffi then return end
 local ffi = require "ffi"
 
 --- An integer of 64 bits: its literals are no Lua elsewhere.
-local function L(text) return loadstring("return " .. text)() end -- luacheck: ignore
+local function L(text) return loadstring("return " .. text)() end
 
 describe("the compiler", function()
    --- The number of traces and the reasons of aborts while a loop runs, in a process of its own.
@@ -225,7 +225,7 @@ describe("integers of 64 bits", function()
       open()
       local victim, done, failures = {}, false, 0
       for i = 1, 100 do victim["k" .. i] = L"2LL ^ 60" + i end
-      collectgarbage("setpause", 50)
+      compat.set_pause(50)
       for round = 1, 500 do
          compat.finalizer(function() if not done then victim["new" .. round % 50] = round % 3 > 0 or nil end end)
          local ok, message = pcall(pkv.set, store, "x", victim)
@@ -236,7 +236,7 @@ describe("integers of 64 bits", function()
          end
          assert.is_true(type(store.x) == "table" or failures == round)
       end
-      collectgarbage("setpause", 200)
+      compat.set_pause(200)
       done = true
    end)
 end)

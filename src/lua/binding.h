@@ -234,8 +234,8 @@ int lpkv_delete_failed_pending_snapshots(lua_State *L);
 
 /* Pushes the function, or nothing if there is none. */
 bool lpkv_push_hook(lua_State *L, const char *name);
-/* Puts the cdata of a store in the place of its userdata at index, and the other way round, if there
- * are cdata. */
+/* Puts the cdata of a store in the place of its userdata at index, and the other way round, if
+ * there are cdata. */
 void lpkv_wrap(lua_State *L, int index);
 void lpkv_unwrap(lua_State *L, int index);
 /* Lets it have the module, which is on the top. */

@@ -337,8 +337,8 @@ static int set_hook(lua_State *L) {
 }
 
 static const luaL_Reg own_functions[] = {
-    {"decode", decode},   {"entry", entry}, {"failed", failed}, {"raise", raise_failure},
-    {"closed", closed},   {"hook", set_hook}, {NULL, NULL},
+    {"decode", decode}, {"entry", entry},   {"failed", failed}, {"raise", raise_failure},
+    {"closed", closed}, {"hook", set_hook}, {NULL, NULL},
 };
 
 /* Pushes the table of what is for ffi.lua alone. */
