@@ -1,3 +1,3 @@
-std = "lua54"
+std = "max" -- Lua 5.1 to 5.5 and LuaJIT
 max_line_length = 120
-files["spec"] = { std = "lua54+busted" }
+files["spec"] = { std = "max+busted" }

@@ -18,6 +18,9 @@ TEST_PACKAGES  = lua-busted
 # All that Debian has. The LuaJITs are not installed, see .ci/luajit.
 LUA_PACKAGES     = lua5.1 liblua5.1-0-dev lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua5.4 liblua5.4-dev
 LUAJIT_PACKAGES  = luajit libluajit-5.1-2 libluajit-5.1-common
+# Debian 12 has the LuaJIT of March 2022, whose compiled loops over tables now and then crash (x64; its
+# issue 829, mended in April). So its specs are interpreted, but for the loops that ffi_spec is about.
+LUAJIT_OPTIONS   = -joff
 LUAJIT2_PACKAGES = luajit2 libluajit2-5.1-2 libluajit2-5.1-common
 LINT_PACKAGES  = lua-check clang clang-format protobuf-c-compiler
 FUZZ_PACKAGES  = clang libclang-rt-dev
@@ -202,7 +205,7 @@ LUAS    = lua5.1 lua5.2 lua5.3 lua5.4
 test-all: test-deps ## run the specs on Lua 5.1 to 5.4, LuaJIT and OpenResty's LuaJIT
 	@.ci/install-packages $(LUA_PACKAGES)
 	@$(MAKE) -s -j$(JOBS) $(LUAS:%=checks-%)
-	@.ci/luajit $(BUILD)/luajit $(LUAJIT_PACKAGES)
+	@LUAJIT_OPTIONS=$(LUAJIT_OPTIONS) .ci/luajit $(BUILD)/luajit $(LUAJIT_PACKAGES)
 	@.ci/luajit $(BUILD)/luajit2 $(LUAJIT2_PACKAGES)
 	@PKV_PROPERTY_OPS=$${PKV_PROPERTY_OPS:-50000} PKV_FOLDERS=$$(ls -d /dev/shm || echo /tmp) \
 	    SPECS="$(filter-out $(C_SPECS),$(wildcard spec/*_spec.lua))" \

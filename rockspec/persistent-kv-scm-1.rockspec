@@ -14,7 +14,7 @@ description = {
    license = "MIT",
 }
 supported_platforms = { "linux" }
-dependencies = { "lua >= 5.4, < 5.5" }
+dependencies = { "lua >= 5.1, < 5.6" } -- LuaJIT counts as 5.1
 external_dependencies = {
    PROTOBUF_C = { header = "protobuf-c/protobuf-c.h", library = "protobuf-c" },
 }
@@ -85,5 +85,7 @@ build = {
          incdirs = { "$(PROTOBUF_C_INCDIR)" },
          libdirs = { "$(PROTOBUF_C_LIBDIR)" },
       },
+      ["pkv.ffi"] = "lua/pkv/ffi.lua",
+      ["pkv.meta"] = "lua/pkv/meta.lua",
    },
 }

@@ -45,6 +45,9 @@ end)
 if not compat.has_ffi then return end
 local ffi = require "ffi"
 
+--- An integer of 64 bits: its literals are no Lua elsewhere.
+local function L(text) return loadstring("return " .. text)() end
+
 describe("the compiler", function()
    --- The number of traces and the reasons of aborts while a loop runs, in a process of its own.
    local function traced(loop)
@@ -67,6 +70,7 @@ describe("the compiler", function()
             if type(reason) == "number" then reason = require "jit.vmdef".traceerr[reason] end
             aborts[#aborts + 1] = tostring(where) .. ": " .. tostring(reason)
          end, "trace")
+         jit.on()
          jit.flush()
          loop()
          jit.attach(function() end)
@@ -116,13 +120,13 @@ describe("integers of 64 bits", function()
 
    it("as values are numbers where these are exact, else int64_t", function()
       open()
-      for _, given in ipairs { 2LL ^ 53, -2LL ^ 53, 2LL ^ 62, -2LL ^ 63, 0LL, 5ULL, 2ULL ^ 62 } do
+      for _, given in ipairs { L"2LL ^ 53", L"-2LL ^ 53", L"2LL ^ 62", L"-2LL ^ 63", L"0LL", L"5ULL", L"2ULL ^ 62" } do
          store.x = given
          assert.equal("number", type(store.x))
          assert.equal(tonumber(given), store.x)
       end
-      for _, given in ipairs { 2LL ^ 53 + 1, -2LL ^ 53 - 1, 0x7fffffffffffffffLL, -0x7fffffffffffffffLL,
-                               2ULL ^ 62 + 1 } do
+      for _, given in ipairs { L"2LL ^ 53 + 1", L"-2LL ^ 53 - 1", L"0x7fffffffffffffffLL", L"-0x7fffffffffffffffLL",
+                               L"2ULL ^ 62 + 1" } do
          store.x = given
          reopen()
          for _, found in ipairs { store.x, (pkv.get(store, "x")), select(2, pkv.each(store)()) } do
@@ -135,30 +139,30 @@ describe("integers of 64 bits", function()
    it("that are unsigned, from 2^63 on, are refused but in values = \"u64\"", function()
       open()
       local said = 'value is a uint64_t from 2^63 on, which takes values = "u64"'
-      assert.equal(said, raised(pkv.set, store, "x", 2ULL ^ 63))
-      assert.match(said, raised(function() store.x = 0xffffffffffffffffULL end), 1, true)
+      assert.equal(said, raised(pkv.set, store, "x", L"2ULL ^ 63"))
+      assert.match(said, raised(function() store.x = L"0xffffffffffffffffULL" end), 1, true)
       assert.equal(0, #store)
       path = helper.folder()
       assert(pkv.close(store))
       open { values = "u64" }
-      store.all, store.top, store.small, store.negative = 0xffffffffffffffffULL, 2ULL ^ 63, 7ULL, -1LL
+      store.all, store.top, store.small, store.negative = L"0xffffffffffffffffULL", L"2ULL ^ 63", L"7ULL", L"-1LL"
       reopen { values = "u64" }
       assert.is_true(ffi.istype(uint64, store.all))
-      assert.is_true(store.all == 0xffffffffffffffffULL and store.negative == store.all)
+      assert.is_true(store.all == L"0xffffffffffffffffULL" and store.negative == store.all)
       assert.equal(2 ^ 63, store.top)
       assert.equal(7, store.small)
    end)
 
    it("are checked against the range of values and keys", function()
       open { values = "u8", keys = "i16" }
-      store[-5LL] = 200ULL
+      store[L"-5LL"] = L"200ULL"
       assert.equal(200, store[-5])
-      for _, wrong in ipairs { 256LL, -1LL, 2LL ^ 62 } do
+      for _, wrong in ipairs { L"256LL", L"-1LL", L"2LL ^ 62" } do
          assert.match("u8", raised(pkv.set, store, 1, wrong))
-         assert.match("i16", raised(pkv.set, store, 100000LL, 1))
+         assert.match("i16", raised(pkv.set, store, L"100000LL", 1))
       end
-      assert.match("value must be an integer", raised(pkv.set, store, 1, 0xffffffffffffffffULL))
-      assert.match("key must be an integer", raised(pkv.get, store, 0xffffffffffffffffULL))
+      assert.match("value must be an integer", raised(pkv.set, store, 1, L"0xffffffffffffffffULL"))
+      assert.match("key must be an integer", raised(pkv.get, store, L"0xffffffffffffffffULL"))
       assert.match('key must be an integer %(the store has keys = "i16"%), got cdata', raised(pkv.get, store, complex))
       assert.equal(1, #store)
    end)
@@ -168,12 +172,12 @@ describe("integers of 64 bits", function()
          local options = { keys = mode }
          path = helper.folder()
          open(options)
-         local large = mode == "i64" and -0x7fffffffffffffffLL or 0xffffffffffffffffULL
-         store[large], store[7ULL], store[8] = "large", "seven", "eight"
+         local large = mode == "i64" and L"-0x7fffffffffffffffLL" or L"0xffffffffffffffffULL"
+         store[large], store[L"7ULL"], store[8] = "large", "seven", "eight"
          reopen(options)
          assert.equal("large", store[large])
          assert.equal("seven", store[7])
-         assert.equal("eight", store[8LL])
+         assert.equal("eight", store[L"8LL"])
          local seen = 0
          for key, value in pairs(store) do
             seen = seen + 1
@@ -193,15 +197,15 @@ describe("integers of 64 bits", function()
 
    it("stay what they are in tables", function()
       open()
-      store.x = { 2LL ^ 53 + 1, { n = 0x7fffffffffffffffLL, u = 0xffffffffffffffffULL, five = 5ULL } }
+      store.x = { L"2LL ^ 53 + 1", { n = L"0x7fffffffffffffffLL", u = L"0xffffffffffffffffULL", five = L"5ULL" } }
       reopen()
       local x = store.x
-      assert.is_true(ffi.istype(int64, x[1]) and x[1] == 2LL ^ 53 + 1)
-      assert.is_true(ffi.istype(int64, x[2].n) and x[2].n == 0x7fffffffffffffffLL)
-      assert.is_true(ffi.istype(uint64, x[2].u) and x[2].u == 0xffffffffffffffffULL)
+      assert.is_true(ffi.istype(int64, x[1]) and x[1] == L"2LL ^ 53 + 1")
+      assert.is_true(ffi.istype(int64, x[2].n) and x[2].n == L"0x7fffffffffffffffLL")
+      assert.is_true(ffi.istype(uint64, x[2].u) and x[2].u == L"0xffffffffffffffffULL")
       assert.equal(5, x[2].five)
-      local key = 2LL ^ 53 + 3
-      store.y = { [key] = "a", [9LL] = "nine" }
+      local key = L"2LL ^ 53 + 3"
+      store.y = { [key] = "a", [L"9LL"] = "nine" }
       local y = store.y
       assert.equal("nine", y[9])
       for k, v in pairs(y) do assert.is_true(v == "nine" or k == key) end
@@ -213,15 +217,15 @@ describe("integers of 64 bits", function()
          assert.equal("value is a cdata, which cannot be stored", raised(pkv.set, store, "x", wrong))
          assert.match("value.a is a cdata, which cannot be stored", raised(function() store.x = { a = wrong } end))
       end
-      assert.match("got cdata$", raised(pkv.get, store, 5LL))
+      assert.match("got cdata$", raised(pkv.get, store, L"5LL"))
       assert.equal(0, #store)
    end)
 
    it("in a table that a finalizer changes meanwhile make no damaged value", function()
       open()
       local victim, done, failures = {}, false, 0
-      for i = 1, 100 do victim["k" .. i] = 2LL ^ 60 + i end
-      collectgarbage("setpause", 50)
+      for i = 1, 100 do victim["k" .. i] = L"2LL ^ 60" + i end
+      compat.set_pause(50)
       for round = 1, 500 do
          compat.finalizer(function() if not done then victim["new" .. round % 50] = round % 3 > 0 or nil end end)
          local ok, message = pcall(pkv.set, store, "x", victim)
@@ -232,7 +236,7 @@ describe("integers of 64 bits", function()
          end
          assert.is_true(type(store.x) == "table" or failures == round)
       end
-      collectgarbage("setpause", 200)
+      compat.set_pause(200)
       done = true
    end)
 end)
@@ -251,7 +255,7 @@ describe("a cdata store", function()
    end)
 
    it("is no other cdata", function()
-      for _, other in ipairs { ffi.new "int[3]", 5LL, (pkv.each(store)) } do
+      for _, other in ipairs { ffi.new "int[3]", L"5LL", (pkv.each(store)) } do
          assert.is_false(pkv.is_store(other))
          assert.equal("bad argument #1 to 'pkv.get' (pkv store expected, got cdata)", raised(pkv.get, other, "x"))
          assert.equal("bad argument #1 to 'pkv.stats' (pkv store expected, got cdata)", raised(pkv.stats, other))

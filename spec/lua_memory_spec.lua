@@ -1,7 +1,6 @@
 --- Lua may run out of memory at any allocation: nothing leaks, nothing stays locked.
 local pkv = require "pkv"
 local helper = require "spec.support.helper"
-local compat = require "spec.support.compat"
 local internals = require "pkv_internals.lua"
 
 -- Each does something to a store in a state whose n-th allocation fails, for n = 1, 2, ...

@@ -4,7 +4,7 @@ local helper = require "spec.support.helper"
 local compat = require "spec.support.compat"
 local internals = require "pkv_internals.lua"
 
-local bytes_of = compat.bytes_of
+local hex = compat.hex
 local INTEGER, FLOAT, BOOLEAN, TABLE = 1, 2, 3, 4
 local path, store
 
@@ -38,29 +38,30 @@ describe("MessagePack of other writers", function()
    local function reads(expected, bytes) assert.is_true(helper.same(expected, with(bytes).key), bytes) end
 
    it("is read in every form of every type", function()
-      reads({ 1, -1, 200, -100 }, bytes_of[[\x94\x01\xff\xcc\xc8\xd0\x9c]])
-      reads({ 1, 1, 1, 1 }, bytes_of[[\x94\xcc\x01\xcd\0\x01\xce\0\0\0\x01\xcf\0\0\0\0\0\0\0\x01]])
-      reads({ -2, -2, -2, -2 }, bytes_of[[\x94\xd0\xfe\xd1\xff\xfe\xd2\xff\xff\xff\xfe\xd3]] .. ("\255"):rep(7) .. bytes_of[[\xfe]])
-      reads({ 1.5, 1.5 }, bytes_of[[\x92\xca\x3f\xc0\0\0\xcb\x3f\xf8\0\0\0\0\0\0]])
-      reads({ true, false }, bytes_of[[\x92\xc3\xc2]])
-      reads({ "a", "a", "a", "a" }, bytes_of[[\x94\xa1a\xd9\x01a\xda\0\x01a\xdb\0\0\0\x01a]])
-      reads({ "a", "a", "a" }, bytes_of[[\x93\xc4\x01a\xc5\0\x01a\xc6\0\0\0\x01a]])
-      reads({ {}, {}, {} }, bytes_of[[\x93\x90\xdc\0\0\xdd\0\0\0\0]])
-      reads({ {}, {}, {} }, bytes_of[[\x93\x80\xde\0\0\xdf\0\0\0\0]])
-      reads({ a = 1 }, bytes_of[[\xdf\0\0\0\x01\xa1a\x01]])
+      reads({ 1, -1, 200, -100 }, hex[[\x94\x01\xff\xcc\xc8\xd0\x9c]])
+      reads({ 1, 1, 1, 1 }, hex[[\x94\xcc\x01\xcd\0\x01\xce\0\0\0\x01\xcf\0\0\0\0\0\0\0\x01]])
+      reads({ -2, -2, -2, -2 }, hex[[\x94\xd0\xfe\xd1\xff\xfe\xd2\xff\xff\xff\xfe]] ..
+            hex[[\xd3\xff\xff\xff\xff\xff\xff\xff\xfe]])
+      reads({ 1.5, 1.5 }, hex[[\x92\xca\x3f\xc0\0\0\xcb\x3f\xf8\0\0\0\0\0\0]])
+      reads({ true, false }, hex[[\x92\xc3\xc2]])
+      reads({ "a", "a", "a", "a" }, hex[[\x94\xa1a\xd9\x01a\xda\0\x01a\xdb\0\0\0\x01a]])
+      reads({ "a", "a", "a" }, hex[[\x93\xc4\x01a\xc5\0\x01a\xc6\0\0\0\x01a]])
+      reads({ {}, {}, {} }, hex[[\x93\x90\xdc\0\0\xdd\0\0\0\0]])
+      reads({ {}, {}, {} }, hex[[\x93\x80\xde\0\0\xdf\0\0\0\0]])
+      reads({ a = 1 }, hex[[\xdf\0\0\0\x01\xa1a\x01]])
    end)
 
    it("has integers from 2^63 on become floats, as Lua's numerals do", function()
-      reads({ 2.0 ^ 63, 2.0 ^ 64 - 2048 }, bytes_of[[\x92\xcf\x80\0\0\0\0\0\0\0]] ..
-            bytes_of[[\xcf\xff\xff\xff\xff\xff\xff\xf8\0]])
-      reads({ compat.maxinteger }, compat.has_integers and bytes_of[[\x91\xcf\x7f]] .. ("\255"):rep(7)
-            or bytes_of[[\x91\xcf\x7f\xff\xff\xff\xff\xff\xfc\0]])
+      reads({ 2.0 ^ 63, 2.0 ^ 64 - 2048 }, hex[[\x92\xcf\x80\0\0\0\0\0\0\0]] ..
+            hex[[\xcf\xff\xff\xff\xff\xff\xff\xf8\0]])
+      reads({ compat.maxinteger }, compat.has_integers and hex[[\x91\xcf\x7f]] .. ("\255"):rep(7)
+            or hex[[\x91\xcf\x7f\xff\xff\xff\xff\xff\xfc\0]])
    end)
 
    it("has nil where Lua has nothing, and float keys without fraction become integers", function()
-      reads({ 1, nil, 3 }, bytes_of[[\x93\x01\xc0\x03]])
-      reads({ b = 1 }, bytes_of[[\x82\xa1a\xc0\xa1b\x01]])
-      reads({ [2] = 1 }, bytes_of[[\x81\xcb\x40\0\0\0\0\0\0\0\x01]])
+      reads({ 1, nil, 3 }, hex[[\x93\x01\xc0\x03]])
+      reads({ b = 1 }, hex[[\x82\xa1a\xc0\xa1b\x01]])
+      reads({ [2] = 1 }, hex[[\x81\xcb\x40\0\0\0\0\0\0\0\x01]])
    end)
 end)
 
@@ -72,40 +73,40 @@ describe("a value that is not what its type says", function()
       assert.equal("a boolean that is not 0 or 1", damaged("", BOOLEAN))
       assert.match("it is not a table", damaged("\1"))
       assert.match("it ends too early", damaged(""))
-      assert.match("it ends too early", damaged(bytes_of[[\x92\xcd\0]]))
-      assert.match("bytes follow its end", damaged(bytes_of[[\x90\x90]]))
-      assert.match("a string is longer than what is left", damaged(bytes_of[[\x91\xdb\xff\xff\xff\xffabc]]))
-      assert.match("a byte that MessagePack does not use", damaged(bytes_of[[\x91\xc1]]))
-      assert.match("a MessagePack extension type", damaged(bytes_of[[\x91\xd4\1\1]]))
-      for _, key in ipairs { bytes_of[[\xc0]], bytes_of[[\x90]], bytes_of[[\x80]], bytes_of[[\xcb\x7f\xf8\0\0\0\0\0\0]] } do
-         assert.match("a key of a table is neither string, number nor boolean", damaged(bytes_of[[\x81]] .. key .. "\1"))
+      assert.match("it ends too early", damaged(hex[[\x92\xcd\0]]))
+      assert.match("bytes follow its end", damaged(hex[[\x90\x90]]))
+      assert.match("a string is longer than what is left", damaged(hex[[\x91\xdb\xff\xff\xff\xffabc]]))
+      assert.match("a byte that MessagePack does not use", damaged(hex[[\x91\xc1]]))
+      assert.match("a MessagePack extension type", damaged(hex[[\x91\xd4\1\1]]))
+      for _, key in ipairs { hex[[\xc0]], hex[[\x90]], hex[[\x80]], hex[[\xcb\x7f\xf8\0\0\0\0\0\0]] } do
+         assert.match("a key of a table is neither string, number nor boolean", damaged(hex[[\x81]] .. key .. "\1"))
       end
    end)
 
    it("never makes tables larger than its bytes justify", function()
       local before = collectgarbage("count")
-      for _, head in ipairs { bytes_of[[\xdd\xff\xff\xff\xff]], bytes_of[[\xdf\xff\xff\xff\xff]], bytes_of[[\xdd\0\xff\xff\xff]] } do
+      for _, head in ipairs { hex[[\xdd\xff\xff\xff\xff]], hex[[\xdf\xff\xff\xff\xff]], hex[[\xdd\0\xff\xff\xff]] } do
          assert.match("more entries than what is left can hold", damaged(head .. ("\1"):rep(1000)))
          assert.match("more entries than what is left can hold", damaged((head):rep(100)))
       end
       -- Each container alone could be true, all of them together cannot.
-      assert.match("more entries than what is left can hold", damaged(bytes_of[[\xdc\x03\xe8]]:rep(100) .. ("\1"):rep(900)))
+      assert.match("more entries than what is left can hold", damaged(hex[[\xdc\x03\xe8]]:rep(100) .. ("\1"):rep(900)))
       assert.is_true(collectgarbage("count") - before < 4096)
    end)
 
    it("is not nested deeper than 128 tables", function()
-      assert.is_table(with(bytes_of[[\x91]]:rep(127) .. bytes_of[[\x90]]).key)
-      assert.match("it is nested too deep", damaged(bytes_of[[\x91]]:rep(128) .. bytes_of[[\x90]]))
-      assert.match("it is nested too deep", damaged(bytes_of[[\x91]]:rep(100000) .. bytes_of[[\x90]]))
-      assert.match("it is nested too deep", damaged(bytes_of[[\x81\1]]:rep(100000) .. bytes_of[[\x90]]))
+      assert.is_table(with(hex[[\x91]]:rep(127) .. hex[[\x90]]).key)
+      assert.match("it is nested too deep", damaged(hex[[\x91]]:rep(128) .. hex[[\x90]]))
+      assert.match("it is nested too deep", damaged(hex[[\x91]]:rep(100000) .. hex[[\x90]]))
+      assert.match("it is nested too deep", damaged(hex[[\x81\1]]:rep(100000) .. hex[[\x90]]))
    end)
 
    it("harms nobody, however random it is", function()
       local seed = tonumber(os.getenv("PKV_SEED")) or os.time()
       math.randomseed(seed)
       local entries = {}
-      local tags = bytes_of[[\1\0\x80\x81\x82\x90\x91\x9f\xa0\xa5\xc0\xc1\xc2\xc4\xc5\xc6\xca\xcb\xcc]] ..
-                   bytes_of[[\xcf\xd3\xd9\xdb\xdc\xdd\xde\xdf]]
+      local tags = hex[[\1\0\x80\x81\x82\x90\x91\x9f\xa0\xa5\xc0\xc1\xc2\xc4\xc5\xc6\xca\xcb\xcc]] ..
+                   hex[[\xcf\xd3\xd9\xdb\xdc\xdd\xde\xdf]]
       for i = 1, 20000 do
          local bytes = {}
          for j = 1, math.random(0, 40) do
@@ -135,7 +136,8 @@ end)
 describe("pairs over a damaged value", function()
    it("raises, and can go on after it", function()
       path = helper.folder()
-      internals.set_typed(path, { { "a", bytes_of[[\x90]], TABLE }, { "b", bytes_of[[\xc1]], TABLE }, { "c", bytes_of[[\x90]], TABLE } })
+      local empty, unused = hex[[\x90]], hex[[\xc1]]
+      internals.set_typed(path, { { "a", empty, TABLE }, { "b", unused, TABLE }, { "c", empty, TABLE } })
       store = assert(pkv.open(path))
       local iterator, good, bad = pkv.each(store), 0, 0
       for _ = 1, 3 do

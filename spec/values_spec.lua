@@ -4,7 +4,7 @@ local helper = require "spec.support.helper"
 local compat = require "spec.support.compat"
 
 local raised, same = helper.raised, helper.same
-local bytes_of = compat.bytes_of
+local hex = compat.hex
 local maxinteger, mininteger = compat.maxinteger, compat.mininteger
 
 local function reopened(store, path, options)
@@ -149,8 +149,8 @@ describe("a table in a store", function()
       local store = assert(pkv.open(path))
       store.a = { 1, -1, 2.5, "é", "\255", true, { [10] = false }, {}, 200, 70000 }
       assert(pkv.close(store))
-      assert.is_true(helper.contains(path, bytes_of[[\x9a\x01\xff\xcb\x40\x04\0\0\0\0\0\0\xa2é\xc4\x01\xff\xc3]] ..
-                                           bytes_of[[\x81\x0a\xc2\x80\xcc\xc8\xce\0\x01\x11\x70]]))
+      assert.is_true(helper.contains(path, hex[[\x9a\x01\xff\xcb\x40\x04\0\0\0\0\0\0\xa2é\xc4\x01\xff\xc3]] ..
+                                           hex[[\x81\x0a\xc2\x80\xcc\xc8\xce\0\x01\x11\x70]]))
       helper.clean()
    end)
 

@@ -12,7 +12,7 @@ compat.has_ffi = compat.is_luajit and not package.preload["pkv.ffi"] -- stores a
 compat.maxinteger = math.maxinteger or 2 ^ 63 - 1024
 compat.mininteger = math.mininteger or -2 ^ 63
 
-compat.unpack = table.unpack or unpack -- luacheck: ignore
+compat.unpack = table.unpack or unpack
 
 --- The integer where Lua has integers, of a number that has no fraction.
 function compat.integer(number)
@@ -37,7 +37,7 @@ if _VERSION == "Lua 5.1" and not compat.has_ffi then
 end
 
 --- The bytes that a text with escapes such as \xff and \0 stands for, which Lua 5.1 does not know.
-function compat.bytes_of(text)
+function compat.hex(text)
    return (text:gsub("\\(x?)(%x%x?)", function(is_hex, digits)
       if is_hex == "x" then return string.char(tonumber(digits, 16)) end
       return string.char(tonumber(digits:sub(1, 1))) .. digits:sub(2)
@@ -55,18 +55,24 @@ end
 
 --- A function of the code, with its globals in env.
 function compat.load(code, name, env)
-   if not setfenv then return load(code, name, "t", env) end -- luacheck: ignore
-   local f, message = loadstring(code, name) -- luacheck: ignore
-   return f and setfenv(f, env), message -- luacheck: ignore
+   if not setfenv then return load(code, name, "t", env) end
+   local f, message = loadstring(code, name)
+   return f and setfenv(f, env), message
 end
 
 --- Calls f with a value that is a <close> variable meanwhile; where there are such.
 compat.with_close = compat.has_close and load "local value <close>, f = ... return f(value)"
 
+--- How far memory grows before the collector goes to work, in percent.
+function compat.set_pause(percent)
+   if _VERSION < "Lua 5.5" then return collectgarbage("setpause", percent) end
+   return collectgarbage("param", "pause", percent)
+end
+
 --- An object that calls f when it is collected.
 function compat.finalizer(f)
    if compat.has_table_finalizers then return setmetatable({}, { __gc = f }) end
-   local object = newproxy(true) -- luacheck: ignore
+   local object = newproxy(true)
    getmetatable(object).__gc = f
    return object
 end
