@@ -7,127 +7,212 @@
 #endif
 
 #include "record.pb-c.h"
-void pkv__entry__init(Pkv__Entry *message) {
-    static const Pkv__Entry init_value = PKV__ENTRY__INIT;
-    *message = init_value;
+void   pkv__entry__init
+                     (Pkv__Entry         *message)
+{
+  static const Pkv__Entry init_value = PKV__ENTRY__INIT;
+  *message = init_value;
 }
-size_t pkv__entry__get_packed_size(const Pkv__Entry *message) {
-    assert(message->base.descriptor == &pkv__entry__descriptor);
-    return protobuf_c_message_get_packed_size((const ProtobufCMessage *)(message));
+size_t pkv__entry__get_packed_size
+                     (const Pkv__Entry *message)
+{
+  assert(message->base.descriptor == &pkv__entry__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
 }
-size_t pkv__entry__pack(const Pkv__Entry *message, uint8_t *out) {
-    assert(message->base.descriptor == &pkv__entry__descriptor);
-    return protobuf_c_message_pack((const ProtobufCMessage *)message, out);
+size_t pkv__entry__pack
+                     (const Pkv__Entry *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &pkv__entry__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
 }
-size_t pkv__entry__pack_to_buffer(const Pkv__Entry *message, ProtobufCBuffer *buffer) {
-    assert(message->base.descriptor == &pkv__entry__descriptor);
-    return protobuf_c_message_pack_to_buffer((const ProtobufCMessage *)message, buffer);
+size_t pkv__entry__pack_to_buffer
+                     (const Pkv__Entry *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &pkv__entry__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
 }
-Pkv__Entry *pkv__entry__unpack(ProtobufCAllocator *allocator, size_t len, const uint8_t *data) {
-    return (Pkv__Entry *)protobuf_c_message_unpack(&pkv__entry__descriptor, allocator, len, data);
+Pkv__Entry *
+       pkv__entry__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Pkv__Entry *)
+     protobuf_c_message_unpack (&pkv__entry__descriptor,
+                                allocator, len, data);
 }
-void pkv__entry__free_unpacked(Pkv__Entry *message, ProtobufCAllocator *allocator) {
-    if (!message) return;
-    assert(message->base.descriptor == &pkv__entry__descriptor);
-    protobuf_c_message_free_unpacked((ProtobufCMessage *)message, allocator);
+void   pkv__entry__free_unpacked
+                     (Pkv__Entry *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &pkv__entry__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor pkv__entry__field_descriptors[8] = {
-    {
-        "key", 1, PROTOBUF_C_LABEL_OPTIONAL, PROTOBUF_C_TYPE_BYTES, offsetof(Pkv__Entry, has_key),
-        offsetof(Pkv__Entry, key), NULL, NULL, 0, /* flags */
-        0, NULL, NULL                             /* reserved1,reserved2, etc */
-    },
-    {
-        "value", 2, PROTOBUF_C_LABEL_OPTIONAL, PROTOBUF_C_TYPE_BYTES,
-        offsetof(Pkv__Entry, has_value), offsetof(Pkv__Entry, value), NULL, NULL, 0, /* flags */
-        0, NULL, NULL /* reserved1,reserved2, etc */
-    },
-    {
-        "type", 3, PROTOBUF_C_LABEL_OPTIONAL, PROTOBUF_C_TYPE_ENUM, offsetof(Pkv__Entry, has_type),
-        offsetof(Pkv__Entry, type), &pkv__value_type__descriptor, NULL, 0, /* flags */
-        0, NULL, NULL /* reserved1,reserved2, etc */
-    },
-    {
-        "expires_at", 4, PROTOBUF_C_LABEL_OPTIONAL, PROTOBUF_C_TYPE_SINT64,
-        offsetof(Pkv__Entry, has_expires_at), offsetof(Pkv__Entry, expires_at), NULL, NULL,
-        0,            /* flags */
-        0, NULL, NULL /* reserved1,reserved2, etc */
-    },
-    {
-        "transaction", 5, PROTOBUF_C_LABEL_OPTIONAL, PROTOBUF_C_TYPE_BYTES,
-        offsetof(Pkv__Entry, has_transaction), offsetof(Pkv__Entry, transaction), NULL, NULL,
-        0,            /* flags */
-        0, NULL, NULL /* reserved1,reserved2, etc */
-    },
-    {
-        "flushed", 6, PROTOBUF_C_LABEL_OPTIONAL, PROTOBUF_C_TYPE_UINT64,
-        offsetof(Pkv__Entry, has_flushed), offsetof(Pkv__Entry, flushed), NULL, NULL, 0, /* flags */
-        0, NULL, NULL /* reserved1,reserved2, etc */
-    },
-    {
-        "previous_size", 7, PROTOBUF_C_LABEL_OPTIONAL, PROTOBUF_C_TYPE_UINT64,
-        offsetof(Pkv__Entry, has_previous_size), offsetof(Pkv__Entry, previous_size), NULL, NULL,
-        0,            /* flags */
-        0, NULL, NULL /* reserved1,reserved2, etc */
-    },
-    {
-        "checksum", 15, PROTOBUF_C_LABEL_OPTIONAL, PROTOBUF_C_TYPE_FIXED32,
-        offsetof(Pkv__Entry, has_checksum), offsetof(Pkv__Entry, checksum), NULL, NULL,
-        0,            /* flags */
-        0, NULL, NULL /* reserved1,reserved2, etc */
-    },
+static const ProtobufCFieldDescriptor pkv__entry__field_descriptors[8] =
+{
+  {
+    "key",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Pkv__Entry, has_key),
+    offsetof(Pkv__Entry, key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Pkv__Entry, has_value),
+    offsetof(Pkv__Entry, value),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "type",
+    3,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_ENUM,
+    offsetof(Pkv__Entry, has_type),
+    offsetof(Pkv__Entry, type),
+    &pkv__value_type__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "expires_at",
+    4,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_SINT64,
+    offsetof(Pkv__Entry, has_expires_at),
+    offsetof(Pkv__Entry, expires_at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "transaction",
+    5,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Pkv__Entry, has_transaction),
+    offsetof(Pkv__Entry, transaction),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "flushed",
+    6,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Pkv__Entry, has_flushed),
+    offsetof(Pkv__Entry, flushed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "previous_size",
+    7,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Pkv__Entry, has_previous_size),
+    offsetof(Pkv__Entry, previous_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "checksum",
+    15,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_FIXED32,
+    offsetof(Pkv__Entry, has_checksum),
+    offsetof(Pkv__Entry, checksum),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned pkv__entry__field_indices_by_name[] = {
-    7, /* field[7] = checksum */
-    3, /* field[3] = expires_at */
-    5, /* field[5] = flushed */
-    0, /* field[0] = key */
-    6, /* field[6] = previous_size */
-    4, /* field[4] = transaction */
-    2, /* field[2] = type */
-    1, /* field[1] = value */
+  7,   /* field[7] = checksum */
+  3,   /* field[3] = expires_at */
+  5,   /* field[5] = flushed */
+  0,   /* field[0] = key */
+  6,   /* field[6] = previous_size */
+  4,   /* field[4] = transaction */
+  2,   /* field[2] = type */
+  1,   /* field[1] = value */
 };
-static const ProtobufCIntRange pkv__entry__number_ranges[2 + 1] = {{1, 0}, {15, 7}, {0, 8}};
-const ProtobufCMessageDescriptor pkv__entry__descriptor = {
-    PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
-    "pkv.Entry",
-    "Entry",
-    "Pkv__Entry",
-    "pkv",
-    sizeof(Pkv__Entry),
-    8,
-    pkv__entry__field_descriptors,
-    pkv__entry__field_indices_by_name,
-    2,
-    pkv__entry__number_ranges,
-    (ProtobufCMessageInit)pkv__entry__init,
-    NULL,
-    NULL,
-    NULL /* reserved[123] */
+static const ProtobufCIntRange pkv__entry__number_ranges[2 + 1] =
+{
+  { 1, 0 },
+  { 15, 7 },
+  { 0, 8 }
 };
-static const ProtobufCEnumValue pkv__value_type__enum_values_by_number[5] = {
-    {"BYTES", "PKV__VALUE_TYPE__BYTES", 0}, {"INTEGER", "PKV__VALUE_TYPE__INTEGER", 1},
-    {"FLOAT", "PKV__VALUE_TYPE__FLOAT", 2}, {"BOOLEAN", "PKV__VALUE_TYPE__BOOLEAN", 3},
-    {"TABLE", "PKV__VALUE_TYPE__TABLE", 4},
+const ProtobufCMessageDescriptor pkv__entry__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "pkv.Entry",
+  "Entry",
+  "Pkv__Entry",
+  "pkv",
+  sizeof(Pkv__Entry),
+  8,
+  pkv__entry__field_descriptors,
+  pkv__entry__field_indices_by_name,
+  2,  pkv__entry__number_ranges,
+  (ProtobufCMessageInit) pkv__entry__init,
+  NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCIntRange pkv__value_type__value_ranges[] = {{0, 0}, {0, 5}};
-static const ProtobufCEnumValueIndex pkv__value_type__enum_values_by_name[5] = {
-    {"BOOLEAN", 3}, {"BYTES", 0}, {"FLOAT", 2}, {"INTEGER", 1}, {"TABLE", 4},
+static const ProtobufCEnumValue pkv__value_type__enum_values_by_number[5] =
+{
+  { "BYTES", "PKV__VALUE_TYPE__BYTES", 0 },
+  { "INTEGER", "PKV__VALUE_TYPE__INTEGER", 1 },
+  { "FLOAT", "PKV__VALUE_TYPE__FLOAT", 2 },
+  { "BOOLEAN", "PKV__VALUE_TYPE__BOOLEAN", 3 },
+  { "TABLE", "PKV__VALUE_TYPE__TABLE", 4 },
 };
-const ProtobufCEnumDescriptor pkv__value_type__descriptor = {
-    PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
-    "pkv.ValueType",
-    "ValueType",
-    "Pkv__ValueType",
-    "pkv",
-    5,
-    pkv__value_type__enum_values_by_number,
-    5,
-    pkv__value_type__enum_values_by_name,
-    1,
-    pkv__value_type__value_ranges,
-    NULL,
-    NULL,
-    NULL,
-    NULL /* reserved[1234] */
+static const ProtobufCIntRange pkv__value_type__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex pkv__value_type__enum_values_by_name[5] =
+{
+  { "BOOLEAN", 3 },
+  { "BYTES", 0 },
+  { "FLOAT", 2 },
+  { "INTEGER", 1 },
+  { "TABLE", 4 },
+};
+const ProtobufCEnumDescriptor pkv__value_type__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "pkv.ValueType",
+  "ValueType",
+  "Pkv__ValueType",
+  "pkv",
+  5,
+  pkv__value_type__enum_values_by_number,
+  5,
+  pkv__value_type__enum_values_by_name,
+  1,
+  pkv__value_type__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
