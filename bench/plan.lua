@@ -265,7 +265,7 @@ local quick = {
       class = "D1",
       only = MAIN,
       entries = MILLION,
-      seconds = 0.5,
+      seconds = 0.4,
       phases = { { steps = "load settle memory:load get update many" } },
       tables = { OPERATIONS, { "Memory", "memory:load per_entry", "memory:load over_payload" } },
    },

@@ -179,7 +179,7 @@ static void close_store(bench *b) {
 
 int bench_main(int argc, char **argv, const adapter *store) {
     static bench b;
-    b = (bench){.store = store, .seconds = 1e6};
+    b = (bench){.store = store, .seconds = SECONDS_MAX};
     b.options = (bench_options){.durability = D1, .key_size = 16, .value_size = 100, .threads = 1};
     int steps = parse(&b, argc, argv);
     printf("settings %s\n", store->settings[b.options.durability]);

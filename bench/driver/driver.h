@@ -11,6 +11,7 @@
 
 #define THREADS_MAX 64
 #define RECENT      64 /* last writes of a thread that are read again after a step */
+#define SECONDS_MAX 1e6
 
 typedef struct bench {
     const adapter *store;
@@ -35,7 +36,7 @@ typedef struct worker {
     histogram *times;                 /* NULL: nothing is timed */
     uint64_t index;                   /* of `threads` */
     uint64_t limit;                   /* operations */
-    uint64_t deadline, deadline_mask; /* looked at before the operations whose number & mask is 0 */
+    uint64_t deadline, deadline_mask; /* looked at when done & mask is the mask */
     uint64_t random;
     permutation visit; /* of a share of the entries, other than those of the other workers */
     uint64_t done, inserted, user_bytes, start, end;
@@ -60,7 +61,8 @@ void free_workers(worker *workers, uint64_t threads);
 
 /* Whether the worker has done enough. */
 static inline int is_over(const worker *w) {
-    return w->done >= w->limit || ((w->done & w->deadline_mask) == 0 && now() >= w->deadline);
+    return w->done >= w->limit ||
+           ((w->done & w->deadline_mask) == w->deadline_mask && now() >= w->deadline);
 }
 
 /* ---- Single operations */

@@ -115,7 +115,11 @@ static void report_workers(const char *name, worker *workers, uint64_t threads, 
 
 static void mix_step(bench *b, const char *name, const mixture *m, int timed) {
     uint64_t threads = b->options.threads, operations = b->operations;
-    if (m->choice == FRESH) b->operations = b->options.entries;
+    double seconds = b->seconds;
+    if (m->choice == FRESH) {
+        b->operations = b->options.entries;
+        if (b->options.durability != D2) b->seconds = SECONDS_MAX;
+    }
     if (m->choice == FRESH && b->fresh > 0) die("%s: a store is loaded once", name);
     if (m->choice != FRESH && b->present == 0) die("%s: nothing is loaded", name);
     if (m->choice == ZIPF && distribution_entries != b->present) {
@@ -130,6 +134,7 @@ static void mix_step(bench *b, const char *name, const mixture *m, int timed) {
     for (uint64_t i = 0; i < threads; i++) check_recent(&workers[i]);
     free_workers(workers, threads);
     b->operations = operations;
+    b->seconds = seconds;
 }
 
 /* ---- The driver itself */
