@@ -57,8 +57,9 @@ FUZZ_SHARED   = $(filter-out $(FUZZ_SOURCES),$(wildcard spec/fuzz/*.c)) spec/sup
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 CORE = $(call objects,$(CORE_SOURCES))
 SIMULATED_CORE = $(call objects,$(filter-out src/os/posix_files.c,$(CORE_SOURCES)) $(SIMULATED_SOURCES))
+PROBED_CORE = $(call objects,$(filter-out src/os/posix%,$(CORE_SOURCES)) spec/support/probe.c)
 ALL_SOURCES = $(CORE_SOURCES) $(SIMULATED_SOURCES) $(LUA_SOURCES) $(CLI_SOURCES) $(CHECK_SOURCES) \
-              $(INTERNALS_SOURCES) $(FUZZ_SOURCES) $(FUZZ_SHARED)
+              $(INTERNALS_SOURCES) spec/support/probe.c $(FUZZ_SOURCES) $(FUZZ_SHARED)
 
 LIBRARIES = $(BUILD)/libpkv.so $(BUILD)/libpkv.a $(BUILD)/pkv.pc
 MODULE    = $(if $(LUA_SOURCES),$(BUILD)/lua/pkv.so)
@@ -121,6 +122,10 @@ $(BUILD)/spec/%_fuzz: $(BUILD)/obj/spec/fuzz/%_fuzz.o $(call objects,$(FUZZ_SHAR
 	$(CC) -fsanitize=fuzzer -o $@ $^ $(ALL_LIBS) $(LUA_LIBS)
 
 $(BUILD)/spec/sim_%_check: $(BUILD)/obj/spec/support/sim_%_check.o $(SIMULATED_CORE)
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^ $(ALL_LIBS)
+
+$(BUILD)/spec/fault_check: $(BUILD)/obj/spec/support/fault_check.o $(PROBED_CORE)
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^ $(ALL_LIBS)
 

@@ -34,11 +34,18 @@ static void after_fork_in_child(void) {
     os_unlock(&registry_lock);
 }
 
-static pthread_once_t process_once = PTHREAD_ONCE_INIT;
-
-static void prepare_process(void) {
-    os_stay_loaded();
-    (void)os_fork_handlers(before_fork, after_fork_in_parent, after_fork_in_child);
+/* Once per process, and before it has a store: a child must know whose the store is. */
+static pkv_status prepare_process(void) {
+    static bool prepared;
+    os_lock(&registry_lock);
+    int error = 0;
+    if (!prepared) {
+        os_stay_loaded();
+        error = os_fork_handlers(before_fork, after_fork_in_parent, after_fork_in_child);
+        prepared = error == 0;
+    }
+    os_unlock(&registry_lock);
+    return error ? fail_os(NULL, NO_OFFSET, error, "cannot prepare for fork") : PKV_OK;
 }
 
 /* ---- Options */
@@ -301,9 +308,9 @@ pkv_status pkv_open(const char *path, const pkv_config *config, pkv **store) {
         return fail(PKV_USAGE, NULL, NO_OFFSET, 0,
                     "pkv_open wants a path and a place for the store");
     }
-    (void)pthread_once(&process_once, prepare_process);
     pkv *opened = NULL;
-    pkv_status status = open_store(path, config ? config : &defaults, &opened);
+    pkv_status status = prepare_process();
+    if (!status) status = open_store(path, config ? config : &defaults, &opened);
     if (status) return fail_context("cannot open store %s", path);
     *store = opened;
     return PKV_OK;

@@ -1,176 +1,155 @@
-/* fault_check.c - what a failing call does, and does not do. A flush that fails makes the store
- * read-only for good and is told to everybody. Whatever else fails, and whenever, while a store is
- * created, written to, snapshot, closed and opened: nothing acknowledged is lost, nothing else
- * comes back, nothing breaks.
+/* fault_check.c - what a failing call does, and does not do, on the real platform layer. A flush
+ * that fails makes the store read-only for good and is told to everybody. Whatever else fails, and
+ * whenever, while a store is created, written to, snapshot, closed and opened: nothing acknowledged
+ * is lost, nothing else comes back, nothing breaks. What is interrupted, or served in part, is done
+ * all the same, as if nothing had happened.
  *
- * The program's own versions of the calls take the place of the C library's, and fail when told to.
+ * Each call that the layer makes fails in turn: the k-th of its name, for every k, once and from
+ * then on (probe.h). In the end every place that makes a call must have seen it fail.
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "../../src/pkv.h"
+#include "probe.h"
 
-/* The call that fails: the fail_at-th from now on, of one kind, once or for ever. */
-typedef enum call_kind {
-    FLUSH,
-    FLUSH_FOLDER,
-    ALLOCATE,
-    RENAME,
-    /* What sanitizers have their own of. */
-    OPEN,
-    READ,
-    WRITE,
-    TRUNCATE,
-    UNLINK,
-    STAT,
-    LOCK,
-    POPULATE,
-    MAP,
-    COMMIT,
-    THREAD,
-    MEMORY,
-    KINDS
-} call_kind;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define KINDS_HERE OPEN
+#define KEYS 40
+#if defined(__SANITIZE_THREAD__)
+#define CALL_STEP 7u
 #else
-#define KINDS_HERE KINDS
+#define CALL_STEP 1u
 #endif
 
-static atomic_int kind_that_fails = -1, calls_left, failures;
-static atomic_bool for_ever;
+/* ---- What can go wrong */
 
-static bool fails(call_kind kind, int error) {
-    if (atomic_load(&kind_that_fails) != (int)kind) return false;
-    int left = atomic_fetch_sub(&calls_left, 1);
-    if (left > 1 || (left < 1 && !atomic_load(&for_ever))) return false;
-    atomic_fetch_add(&failures, 1);
-    errno = error;
-    return true;
+typedef struct fault {
+    const char *call;
+    probe_fault kind;
+    int error;
+    bool harmless; /* the store must not show it */
+} fault;
+
+static const fault faults[] = {
+    {"fdatasync", PROBE_ERROR, EIO, false},
+    {"fsync", PROBE_ERROR, EIO, false},
+    {"fallocate", PROBE_ERROR, ENOSPC, false},
+    {"fallocate", PROBE_ERROR, EOPNOTSUPP, true}, /* files are made longer then */
+    {"ftruncate", PROBE_ERROR, EIO, false},
+    {"renameat", PROBE_ERROR, EIO, false},
+    {"unlinkat", PROBE_ERROR, EIO, false},
+    {"mkdir", PROBE_ERROR, ENOSPC, false},
+    {"openat", PROBE_ERROR, EMFILE, false},
+    {"close", PROBE_ERROR, EIO, false},
+    {"pread", PROBE_ERROR, EIO, false},
+    {"pwrite", PROBE_ERROR, ENOSPC, false},
+    {"pwrite", PROBE_ERROR, EIO, false},
+    {"fstat", PROBE_ERROR, EIO, false},
+    {"fstatfs", PROBE_ERROR, EIO, true}, /* files are not mapped then */
+    {"fchmod", PROBE_ERROR, EPERM, false},
+    {"fdopendir", PROBE_ERROR, ENOMEM, false},
+    {"readdir", PROBE_ERROR, EIO, false},
+    {"flock", PROBE_ERROR, ENOLCK, false},
+    {"posix_fadvise", PROBE_ERROR, EINVAL, true},
+    {"mmap", PROBE_ERROR, ENOMEM, false},
+    {"munmap", PROBE_ERROR, ENOMEM, true},
+    {"MADV_POPULATE_WRITE", PROBE_ERROR, EFAULT, false}, /* a full disk, for a mapping */
+    {"MADV_POPULATE_WRITE", PROBE_ERROR, EINVAL, true},  /* an older kernel */
+    {"mprotect", PROBE_ERROR, ENOMEM, false},
+    {"strdup", PROBE_ERROR, ENOMEM, false},
+    {"getrandom", PROBE_ERROR, ENOSYS, true},
+    {"pthread_create", PROBE_ERROR, EAGAIN, false},
+    {"pthread_sigmask", PROBE_ERROR, EINVAL, false},
+    {"pthread_mutex_init", PROBE_ERROR, ENOMEM, false},
+    {"pthread_mutexattr_init", PROBE_ERROR, ENOMEM, false},
+    {"pthread_mutexattr_settype", PROBE_ERROR, EINVAL, false},
+    {"pthread_cond_init", PROBE_ERROR, ENOMEM, false},
+    {"pthread_condattr_init", PROBE_ERROR, ENOMEM, false},
+    {"pthread_condattr_setclock", PROBE_ERROR, EINVAL, false},
+    {"pthread_rwlock_init", PROBE_ERROR, ENOMEM, false},
+    {"pthread_rwlockattr_init", PROBE_ERROR, ENOMEM, false},
+    {"pthread_rwlockattr_setkind_np", PROBE_ERROR, EINVAL, false},
+    {"memory", PROBE_ERROR, ENOMEM, false},
+    /* Some calls in a row are interrupted, or the lock is held for a moment. */
+    {"openat", PROBE_ERROR, EINTR, true},
+    {"close", PROBE_ERROR, EINTR, true},
+    {"pread", PROBE_ERROR, EINTR, true},
+    {"pwrite", PROBE_ERROR, EINTR, true},
+    {"fdatasync", PROBE_ERROR, EINTR, true},
+    {"fsync", PROBE_ERROR, EINTR, true},
+    {"ftruncate", PROBE_ERROR, EINTR, true},
+    {"fallocate", PROBE_ERROR, EINTR, true},
+    {"fstatfs", PROBE_ERROR, EINTR, true},
+    {"flock", PROBE_ERROR, EINTR, true},
+    {"flock", PROBE_ERROR, EWOULDBLOCK, true},
+    {"MADV_POPULATE_WRITE", PROBE_ERROR, EINTR, true},
+    {"MADV_POPULATE_WRITE", PROBE_ERROR, EAGAIN, true},
+    {"pread", PROBE_ONE_BYTE, 0, true},
+    {"pread", PROBE_HALF, 0, true},
+    {"pwrite", PROBE_ONE_BYTE, 0, true},
+    {"pwrite", PROBE_HALF, 0, true},
+};
+
+/* Those who give up after so many of them are right to. */
+static bool is_passing(const fault *f) {
+    return f->error == EINTR || f->error == EAGAIN || f->error == EWOULDBLOCK;
 }
 
-static void fail_from(call_kind kind, int call, bool ever) {
-    atomic_store(&calls_left, call);
-    atomic_store(&for_ever, ever);
-    atomic_store(&failures, 0);
-    atomic_store(&kind_that_fails, (int)kind);
+#define PASSING 3
+
+static pkv_wal_io wal_io, usual_io; /* the latter: what comes of it where nothing fails */
+static char doing[160];
+
+/* The call-th call fails, or some from there on, or all. */
+static void begin_fault(const fault *f, unsigned call, bool ever) {
+    unsigned count = ever ? PROBE_EVER : is_passing(f) && f->harmless ? PASSING : 1;
+    probe_plan plan = {f->call, f->kind, f->error, call, count};
+    (void)snprintf(doing, sizeof doing, "%s %d, errno %d, call %u%s, io %d", f->call, (int)f->kind,
+                   f->error, call, ever ? " and all after it" : "", (int)wal_io);
+    probe_fail(&plan, 1);
 }
 
 static void heal(void) {
-    atomic_store(&kind_that_fails, -1);
-}
-
-int fdatasync(int fd) {
-    return fails(FLUSH, EIO) ? -1 : (int)syscall(SYS_fdatasync, fd);
-}
-
-int fsync(int fd) {
-    return fails(FLUSH_FOLDER, EIO) ? -1 : (int)syscall(SYS_fsync, fd);
-}
-
-int fallocate(int fd, int mode, off_t offset, off_t size) {
-    return fails(ALLOCATE, ENOSPC) ? -1 : (int)syscall(SYS_fallocate, fd, mode, offset, size);
-}
-
-int renameat(int from_fd, const char *from, int to_fd, const char *to) {
-    return fails(RENAME, EIO) ? -1 : (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, 0);
+    probe_fail(NULL, 0);
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-int openat(int fd, const char *name, int flags, ...) {
-    return fails(OPEN, EMFILE) ? -1 : (int)syscall(SYS_openat, fd, name, flags, 0600);
-}
-
-ssize_t pread(int fd, void *buffer, size_t size, off_t offset) {
-    return fails(READ, EIO) ? -1 : syscall(SYS_pread64, fd, buffer, size, offset);
-}
-
-/* Half of it is written all the same. */
-ssize_t pwrite(int fd, const void *data, size_t size, off_t offset) {
-    bool bad = fails(WRITE, ENOSPC);
-    ssize_t written = syscall(SYS_pwrite64, fd, data, bad ? size / 2 : size, offset);
-    if (bad) errno = ENOSPC;
-    return bad ? -1 : written;
-}
-
-int ftruncate(int fd, off_t size) {
-    return fails(TRUNCATE, EIO) ? -1 : (int)syscall(SYS_ftruncate, fd, size);
-}
-
-int unlinkat(int fd, const char *name, int flags) {
-    return fails(UNLINK, EIO) ? -1 : (int)syscall(SYS_unlinkat, fd, name, flags);
-}
-
-int fstat(int fd, struct stat *facts) {
-    return fails(STAT, EIO) ? -1 : (int)syscall(SYS_newfstatat, fd, "", facts, AT_EMPTY_PATH);
-}
-
-int flock(int fd, int operation) {
-    return fails(LOCK, ENOLCK) ? -1 : (int)syscall(SYS_flock, fd, operation);
-}
-
-int madvise(void *base, size_t size, int advice) {
-    enum { POPULATE_WRITE = 23 };
-    if (advice == POPULATE_WRITE && fails(POPULATE, EFAULT)) return -1;
-    return (int)syscall(SYS_madvise, base, size, advice);
-}
-
-void *mmap(void *base, size_t size, int protection, int flags, int fd, off_t offset) {
-    if (fails(MAP, ENOMEM)) return MAP_FAILED;
-    return (void *)syscall(SYS_mmap, base, size, protection, flags, fd, offset);
-}
-
-int mprotect(void *base, size_t size, int protection) {
-    return fails(COMMIT, ENOMEM) ? -1 : (int)syscall(SYS_mprotect, base, size, protection);
-}
-
-int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *),
-                   void *context) {
-    typedef int create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-    if (fails(THREAD, EAGAIN)) return EAGAIN;
-    union {
-        void *symbol;
-        create *function;
-    } next = {dlsym(RTLD_NEXT, "pthread_create")};
-    return next.function(thread, attributes, body, context);
-}
-
+/* Sanitizers have their own. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *block, size_t size);
 
+static probe_site memory = {.call = "memory"};
+
 void *malloc(size_t size) {
-    return fails(MEMORY, ENOMEM) ? NULL : __libc_malloc(size);
+    return probe_fails(&memory) ? NULL : __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size) {
-    return fails(MEMORY, ENOMEM) ? NULL : __libc_calloc(count, size);
+    return probe_fails(&memory) ? NULL : __libc_calloc(count, size);
 }
 
 void *realloc(void *block, size_t size) {
-    return fails(MEMORY, ENOMEM) ? NULL : __libc_realloc(block, size);
+    return probe_fails(&memory) ? NULL : __libc_realloc(block, size);
 }
 #endif
 
-static int passed, failed;
-static char path[80];
+/* ---- A store, and what it holds */
 
-static void check(bool ok, const char *what, int detail) {
+static int passed, failed;
+static char folder[64], path[80];
+
+static void check(bool ok, const char *what) {
     ok ? passed++ : failed++;
-    if (!ok) printf("not ok: %s (%d): %s\n", what, detail, pkv_error_detail()->message);
+    if (!ok && failed <= 20) {
+        printf("not ok: %s: %s: %s\n", doing, what, pkv_error_detail()->message);
+    }
 }
 
 static pkv_bytes number(char text[16], int i) {
@@ -190,7 +169,11 @@ static bool holds(pkv *store, int key, int value) {
            size == expected.size && memcmp(got, v, size) == 0;
 }
 
-static pkv_wal_io wal_io;
+static bool is_there(pkv *store, int key) {
+    char k[16];
+    size_t size = 0;
+    return pkv_get(store, number(k, key), NULL, 0, &size) != PKV_NOT_FOUND;
+}
 
 static pkv_config config_of(pkv_sync_mode sync) {
     return (pkv_config){.sync = sync,
@@ -200,156 +183,371 @@ static pkv_config config_of(pkv_sync_mode sync) {
                         .snapshot_interval = PKV_SNAPSHOT_NEVER};
 }
 
-static pkv *open_store(pkv_sync_mode sync) {
-    pkv *store = NULL;
+static pkv_status try_open(pkv_sync_mode sync, pkv **store) {
     pkv_config config = config_of(sync);
-    check(pkv_open(path, &config, &store) == PKV_OK, "open", 0);
+    *store = NULL;
+    return pkv_open(path, &config, store);
+}
+
+static pkv *open_store(pkv_sync_mode sync) {
+    pkv *store;
+    check(try_open(sync, &store) == PKV_OK, "open");
     return store;
 }
 
-static void remove_store(void) {
-    char command[96];
-    (void)snprintf(command, sizeof command, "rm -rf %s", path);
-    if (system(command) != 0) printf("cannot remove %s\n", path);
+static pkv_wal_io io_of(pkv *store) {
+    pkv_stats stats;
+    return pkv_stats_get(store, &stats) == PKV_OK ? stats.wal_io : PKV_WAL_IO_DEFAULT;
 }
 
-/* Keys 0 to 99 hold `value`. */
-static void check_all(pkv *store, int value, const char *what, int detail) {
+static void remove_files(const char *name) {
+    DIR *listing = opendir(name);
+    for (const struct dirent *entry; listing && (entry = readdir(listing));) {
+        (void)unlinkat(dirfd(listing), entry->d_name, 0);
+    }
+    if (listing) (void)closedir(listing);
+    (void)rmdir(name);
+}
+
+static void remove_store(void) {
+    char parent[sizeof path];
+    memcpy(parent, path, sizeof parent);
+    *strrchr(parent, '/') = '\0';
+    remove_files(path);
+    remove_files(parent);
+}
+
+/* Keys 0 to KEYS - 1 hold `value`. */
+static void check_all(pkv *store, int value, const char *what) {
     int good = 0;
-    for (int i = 0; i < 100; i++) good += holds(store, i, value);
-    check(good == 100, what, detail);
+    for (int i = 0; i < KEYS; i++) good += holds(store, i, value);
+    check(good == KEYS, what);
 }
 
 static void set_all(pkv *store, int value) {
-    for (int i = 0; i < 100; i++) {
-        if (set(store, i, value)) check(false, "set", i);
+    for (int i = 0; i < KEYS; i++) {
+        if (set(store, i, value)) check(false, "set");
     }
 }
 
-static void flush_fails(void) {
-    pkv *store = open_store(PKV_SYNC_ALWAYS);
-    set_all(store, 1);
-    fail_from(FLUSH, 1, false); /* the calls after it would succeed */
-    check(set(store, 0, 2) == PKV_IO, "a set whose flush fails is told", 0);
-    check(strstr(pkv_error_detail()->message, "snapshot_") != NULL, "names the file", 0);
-    check(pkv_error_detail()->os_error == EIO, "names the error", 0);
-    check(set(store, 1, 2) == PKV_READ_ONLY, "nothing can be written from then on", 0);
-    check(pkv_sync(store) == PKV_IO, "a later flush is not said to have succeeded", 0);
-    check(pkv_snapshot(store) != PKV_OK, "nor a snapshot", 0);
-    check(pkv_snapshot(store) != PKV_OK, "nor another one", 0);
-    check(pkv_sync(store) == PKV_IO, "nor a flush after these", 0);
-    check(holds(store, 1, 1), "reading goes on", 0);
-    pkv_stats stats;
-    check(pkv_stats_get(store, &stats) == PKV_OK && stats.read_only, "stats tell", 0);
-    check(pkv_close(store) == PKV_READ_ONLY, "closing tells", 0);
+/* As if the process had died: neither the log nor the manifest is as a close leaves them. */
+static void leave_open(pkv *store) {
+    probe_plan plan = {"ftruncate", PROBE_ERROR, EIO, 1, PROBE_EVER};
+    probe_fail(&plan, 1);
+    check(pkv_close(store) != PKV_OK, "a close that fails is told");
     heal();
-    store = open_store(PKV_SYNC_ALWAYS);
-    check(holds(store, 1, 1) && (holds(store, 0, 1) || holds(store, 0, 2)), "a reopen recovers", 0);
-    check(set(store, 0, 3) == PKV_OK && holds(store, 0, 3), "and can be written to", 0);
-    check(pkv_close(store) == PKV_OK, "close", 0);
-    remove_store();
 }
 
-/* The call-th call of a kind fails while a snapshot is written: once, or from then on. */
-static void snapshot_fails(call_kind kind, int call, bool ever, int *last) {
-    int id = (int)kind * 1000 + call * 10 + ever;
+/* ---- A life of a store, in three parts; each is false where there are not so many calls. */
+
+/* It is created, written to and closed. */
+static bool fails_while_created(const fault *f, unsigned call, bool ever) {
+    pkv *store;
+    int acknowledged = 0, changed = 0;
+    begin_fault(f, call, ever);
+    pkv_status status = try_open(PKV_SYNC_OS, &store), closed = PKV_OK;
+    if (!status && is_passing(f)) check(io_of(store) == usual_io, "files are mapped as ever");
+    for (int i = 0; i < KEYS && !status; i++) {
+        bool good = set(store, i, 1) == PKV_OK;
+        acknowledged += good;
+        changed += is_there(store, i) != good;
+    }
+    check(changed == 0, "a set that fails changes nothing, another one does");
+    if (!status) closed = pkv_close(store);
+    bool met = probe_met() > 0;
+    heal();
+    bool untouched = !status && !closed && acknowledged == KEYS;
+    check(untouched || (met && !f->harmless), "all is well where nothing fails");
+    store = open_store(PKV_SYNC_OS);
+    int good = 0, there = 0;
+    for (int i = 0; i < KEYS; i++) {
+        good += holds(store, i, 1);
+        there += is_there(store, i);
+    }
+    check(good == acknowledged && there == good, "what was acknowledged is there, nothing else");
+    check(set(store, 7, 7) == PKV_OK && holds(store, 7, 7), "and can be written to");
+    check(pkv_close(store) == PKV_OK, "close");
+    remove_store();
+    return met;
+}
+
+/* It has a snapshot and a log that was not closed, and is opened: whole, or not at all. */
+static bool fails_while_opened(const fault *f, unsigned call, bool ever) {
     pkv *store = open_store(PKV_SYNC_OS);
     set_all(store, 1);
-    check(pkv_snapshot(store) == PKV_OK, "a first snapshot", id);
+    check(pkv_snapshot(store) == PKV_OK, "a snapshot");
     set_all(store, 2);
-    fail_from(kind, call, ever);
-    pkv_status status = pkv_snapshot(store);
-    if (atomic_load(&failures) == 0) *last = call; /* no such call any more */
-    check_all(store, 2, "memory holds everything", id);
-    int before = atomic_load(&failures);
-    pkv_status written = set(store, 100, 5);
-    bool met = atomic_load(&failures) > before;
-    check(written == PKV_OK || status != PKV_OK || met, "a set fails only where the snapshot did",
-          id);
+    leave_open(store);
+    begin_fault(f, call, ever);
+    pkv_status status = try_open(PKV_SYNC_OS, &store), written = PKV_OK, closed = PKV_OK;
+    if (!status) {
+        check_all(store, 2, "it is open, and whole");
+        written = set(store, KEYS, 5);
+        closed = pkv_close(store);
+    }
+    bool met = probe_met() > 0;
     heal();
-    if (!ever && status && written == PKV_OK) {
-        check(pkv_snapshot(store) == PKV_OK, "the next snapshot succeeds", id);
+    check((!status && !written && !closed) || (met && !f->harmless), "nothing fails by itself");
+    store = open_store(PKV_SYNC_OS);
+    check_all(store, 2, "the next open finds everything");
+    if (!status) check(holds(store, KEYS, 5) == !written, "and what was set, if it was");
+    check(pkv_close(store) == PKV_OK, "close");
+    remove_store();
+    return met;
+}
+
+/* A second snapshot is written. */
+static bool fails_while_snapshot(const fault *f, unsigned call, bool ever) {
+    pkv *store = open_store(PKV_SYNC_OS);
+    set_all(store, 1);
+    check(pkv_snapshot(store) == PKV_OK, "a first snapshot");
+    set_all(store, 2);
+    begin_fault(f, call, ever);
+    pkv_status status = pkv_snapshot(store);
+    check_all(store, 2, "memory holds everything");
+    unsigned before = probe_met();
+    pkv_status written = set(store, KEYS, 5);
+    bool met = before > 0, met_later = probe_met() > before;
+    check(status == PKV_OK || (met && !f->harmless), "a snapshot fails only where a call does");
+    check(written == PKV_OK || ((status || met_later) && !f->harmless), "and so does a set");
+    heal();
+    if (!ever && status && !written) {
+        check(pkv_snapshot(store) == PKV_OK, "the next snapshot succeeds");
     }
     pkv_stats stats;
     if (pkv_stats_get(store, &stats) == PKV_OK && stats.read_only) {
-        check(pkv_snapshot(store) != PKV_OK, "no snapshot after a failed flush", id);
-        bool flushed = kind != FLUSH; /* the log, though the manifest is in doubt */
-        check(flushed || pkv_sync(store) != PKV_OK, "no flush after a failed flush", id);
+        check(!f->harmless, "it is not read-only for nothing");
+        check(pkv_snapshot(store) != PKV_OK, "no snapshot after a failed flush");
+        bool flushed = strcmp(f->call, "fdatasync") != 0; /* the log, the manifest is in doubt */
+        check(flushed || pkv_sync(store) != PKV_OK, "no flush after a failed flush");
     }
     (void)pkv_close(store); /* it tells where a flush failed */
     store = open_store(PKV_SYNC_OS);
-    check_all(store, 2, "a reopen finds everything", id);
-    check(written != PKV_OK || holds(store, 100, 5), "also what was set after the failure", id);
-    check(pkv_snapshot(store) == PKV_OK, "a snapshot", id);
-    check(pkv_close(store) == PKV_OK, "close", id);
+    check_all(store, 2, "a reopen finds everything");
+    check(holds(store, KEYS, 5) == !written, "also what was set after the failure, if it was");
+    check(pkv_snapshot(store) == PKV_OK, "a snapshot");
+    check(pkv_close(store) == PKV_OK, "close");
     remove_store();
+    return met;
 }
 
-/* The same while a store is opened, created, written to and closed. */
-static void life_fails(call_kind kind, int call, int *last) {
-    int id = (int)kind * 1000 + call;
-    pkv *store = NULL;
-    fail_from(kind, call, false);
-    pkv_config config = config_of(PKV_SYNC_OS);
-    pkv_status status = pkv_open(path, &config, &store);
-    int acknowledged = 0;
-    for (int i = 0; i < 100 && !status; i++) acknowledged += set(store, i, 1) == PKV_OK;
-    if (!status) (void)pkv_close(store);
-    if (atomic_load(&failures) == 0) *last = call;
-    heal();
-    store = open_store(PKV_SYNC_OS);
-    int good = 0;
-    for (int i = 0; i < 100; i++) good += holds(store, i, 1);
-    check(good == acknowledged, "what was acknowledged is there, and nothing else", id);
-    check(set(store, 7, 7) == PKV_OK && holds(store, 7, 7), "and can be written to", id);
-    check(pkv_close(store) == PKV_OK, "close", id);
-    remove_store();
-}
-
-/* The same while a store with a snapshot and a log is opened: it opens whole, or not at all. */
-static void open_fails(call_kind kind, int call, int *last) {
-    int id = (int)kind * 1000 + call;
+static void run_fault(const fault *f) {
     pkv *store = open_store(PKV_SYNC_OS);
-    set_all(store, 1);
-    check(pkv_snapshot(store) == PKV_OK, "a snapshot", id);
-    set_all(store, 2);
-    check(pkv_close(store) == PKV_OK, "close", id);
-    pkv_config config = config_of(PKV_SYNC_OS);
-    fail_from(kind, call, false);
-    pkv_status status = pkv_open(path, &config, &store);
-    heal();
-    if (atomic_load(&failures) == 0) *last = call;
-    if (!status) {
-        check_all(store, 2, "it is open, and whole", id);
-        (void)pkv_close(store);
+    usual_io = io_of(store);
+    check(pkv_close(store) == PKV_OK, "close");
+    remove_store();
+    bool (*const parts[])(const fault *f, unsigned call, bool ever) = {
+        fails_while_created, fails_while_opened, fails_while_snapshot};
+    for (size_t part = 0; part < sizeof parts / sizeof *parts; part++) {
+        for (int ever = 0; ever < (f->harmless && is_passing(f) ? 1 : 2); ever++) {
+            unsigned call = 1;
+            while (parts[part](f, call, ever) && failed < 100) call += CALL_STEP;
+        }
     }
-    store = open_store(PKV_SYNC_OS);
-    check_all(store, 2, "the next open finds everything", id);
-    check(pkv_close(store) == PKV_OK, "close", id);
+}
+
+/* ---- Some failures in particular */
+
+static void flush_fails(void) {
+    (void)snprintf(doing, sizeof doing, "a failing flush");
+    pkv *store = open_store(PKV_SYNC_ALWAYS);
+    set_all(store, 1);
+    probe_plan plan = {"fdatasync", PROBE_ERROR, EIO, 1, 1}; /* those after it would succeed */
+    probe_fail(&plan, 1);
+    check(set(store, 0, 2) == PKV_IO, "a set whose flush fails is told");
+    check(strstr(pkv_error_detail()->message, "snapshot_") != NULL, "names the file");
+    check(pkv_error_detail()->os_error == EIO, "names the error");
+    check(set(store, 1, 2) == PKV_READ_ONLY, "nothing can be written from then on");
+    check(pkv_sync(store) == PKV_IO, "a later flush is not said to have succeeded");
+    check(pkv_snapshot(store) != PKV_OK, "nor a snapshot");
+    check(pkv_snapshot(store) != PKV_OK, "nor another one");
+    check(pkv_sync(store) == PKV_IO, "nor a flush after these");
+    check(holds(store, 1, 1), "reading goes on");
+    pkv_stats stats;
+    check(pkv_stats_get(store, &stats) == PKV_OK && stats.read_only, "stats tell");
+    check(pkv_close(store) == PKV_READ_ONLY, "closing tells");
+    heal();
+    store = open_store(PKV_SYNC_ALWAYS);
+    check(holds(store, 1, 1) && (holds(store, 0, 1) || holds(store, 0, 2)), "a reopen recovers");
+    check(set(store, 0, 3) == PKV_OK && holds(store, 0, 3), "and can be written to");
+    check(pkv_close(store) == PKV_OK, "close");
     remove_store();
 }
 
-static void all_fail(call_kind kind) {
-    int last = 0;
-    for (int call = 1; !last; call++) life_fails(kind, call, &last);
-    last = 0;
-    for (int call = 1; !last; call++) open_fails(kind, call, &last);
-    for (int ever = 0; ever < 2; ever++) {
-        last = 0;
-        for (int call = 1; !last; call++) snapshot_fails(kind, call, ever, &last);
+/* The first open of the process: it must not go on without knowing of forks. */
+static void fork_handlers_fail(void) {
+    pkv *store;
+    probe_plan plan = {"pthread_atfork", PROBE_ERROR, ENOMEM, 1, 1};
+    (void)snprintf(doing, sizeof doing, "no fork handlers");
+    probe_fail(&plan, 1);
+    check(try_open(PKV_SYNC_OS, &store) == PKV_NO_MEMORY, "an open without fork handlers fails");
+    heal();
+    store = open_store(PKV_SYNC_OS);
+    pid_t child = fork();
+    if (child == 0) _exit(set(store, 1, 1) == PKV_FORKED ? 0 : 1);
+    int how = 0;
+    check(waitpid(child, &how, 0) == child && how == 0, "the next one makes them");
+    check(pkv_close(store) == PKV_OK, "close");
+    remove_store();
+}
+
+static void lock_is_held(void) {
+    pkv *store = open_store(PKV_SYNC_OS);
+    check(pkv_close(store) == PKV_OK, "close");
+    char name[sizeof path + 16];
+    (void)snprintf(name, sizeof name, "%s/lockfile", path);
+    int fd = open(name, O_RDWR);
+    check(fd >= 0 && flock(fd, LOCK_EX) == 0, "lock");
+    probe_plan plan = {"nanosleep", PROBE_ERROR, EINTR, 1, PROBE_EVER};
+    (void)snprintf(doing, sizeof doing, "a lock that is held, and sleep interrupted");
+    probe_fail(&plan, 1);
+    check(try_open(PKV_SYNC_OS, &store) == PKV_LOCKED, "the store is locked");
+    heal();
+    (void)close(fd);
+    store = open_store(PKV_SYNC_OS);
+    check(pkv_close(store) == PKV_OK, "close");
+    remove_store();
+}
+
+/* What is done about a failure fails, too. */
+static void two_fail(void) {
+    static const fault pairs[][2] = {
+        {{"fstat", PROBE_ERROR, EIO, false}, {"close", PROBE_ERROR, EIO, false}},
+        {{"fdopendir", PROBE_ERROR, ENOMEM, false}, {"close", PROBE_ERROR, EIO, false}},
+        {{"fchmod", PROBE_ERROR, EPERM, false}, {"unlinkat", PROBE_ERROR, EIO, false}},
+        {{"MADV_POPULATE_WRITE", PROBE_ERROR, EINVAL, false},
+         {"mmap", PROBE_ERROR, ENOMEM, false}}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        for (unsigned call = 1; call <= 16; call++) {
+            const fault *one = &pairs[i][0], *two = &pairs[i][1];
+            bool second = i == 3; /* it is the first's failure that makes the second call */
+            probe_plan plans[] = {
+                {one->call, one->kind, one->error, second ? 1 : call, second ? PROBE_EVER : 1},
+                {two->call, two->kind, two->error, second ? call : 1, second ? 1 : PROBE_EVER}};
+            (void)snprintf(doing, sizeof doing, "%s and %s, call %u", one->call, two->call, call);
+            probe_fail(plans, 2);
+            pkv *store;
+            bool written = false;
+            if (try_open(PKV_SYNC_OS, &store) == PKV_OK) {
+                written = set(store, 1, 1) == PKV_OK;
+                (void)pkv_close(store);
+            }
+            heal();
+            store = open_store(PKV_SYNC_OS);
+            check(holds(store, 1, 1) == written, "what was acknowledged is there");
+            check(pkv_close(store) == PKV_OK, "close");
+            remove_store();
+        }
     }
+}
+
+/* ---- The names of new folders: durable before there is anything in them */
+
+static char calls[128][128];
+static size_t call_count;
+
+static void note_call(const char *line) {
+    size_t limit = sizeof calls / sizeof *calls;
+    if (call_count < limit) (void)snprintf(calls[call_count++], sizeof *calls, "%s", line);
+}
+
+/* The number of the first such call from `from` on; call_count where there is none. */
+static size_t find_call(size_t from, const char *what, const char *name) {
+    char line[sizeof *calls];
+    (void)snprintf(line, sizeof line, "%s %s", what, name);
+    while (from < call_count && strcmp(calls[from], line) != 0) from++;
+    return from;
+}
+
+/* A flush fails first, so that a folder is there when it is opened again, and its name may not be.
+ */
+static void names_are_durable(unsigned flush_that_fails) {
+    char name[sizeof path], parent[sizeof path];
+    pkv *store;
+    (void)snprintf(doing, sizeof doing, "new folders, flush %u fails", flush_that_fails);
+    probe_plan plan = {"fsync", PROBE_ERROR, EIO, flush_that_fails, 1};
+    probe_fail(&plan, flush_that_fails > 0);
+    if (flush_that_fails) check(try_open(PKV_SYNC_OS, &store) == PKV_IO, "that is told");
+    heal();
+    call_count = 0;
+    probe_on_call(note_call);
+    store = open_store(PKV_SYNC_OS);
+    probe_on_call(NULL);
+    size_t used = find_call(0, "create", "lockfile");
+    check(used < call_count, "the lock file is made");
+    memcpy(name, path, sizeof name);
+    while (strcmp(name, folder) != 0) {
+        memcpy(parent, name, sizeof parent);
+        *strrchr(parent, '/') = '\0';
+        size_t made = find_call(0, "folder", name);
+        check(find_call(made < call_count ? made : 0, "sync", parent) < used,
+              "a folder's name is flushed before the folder is used");
+        memcpy(name, parent, sizeof name);
+    }
+    check(pkv_close(store) == PKV_OK, "close");
+    remove_store();
+}
+
+/* Memory cannot be given back, be it a large value's or that of the log's mapping. */
+static void memory_is_kept(void) {
+    enum { SIZE = 100000, VALUES = 40, ROUNDS = 10 };
+    static char bytes[SIZE], got[SIZE];
+    pkv *store = open_store(PKV_SYNC_OS);
+    probe_plan plan = {"MADV_DONTNEED", PROBE_ERROR, EINVAL, 1, PROBE_EVER};
+    (void)snprintf(doing, sizeof doing, "memory that cannot be given back");
+    probe_fail(&plan, 1);
+    int bad = 0;
+    for (int i = 0; i < VALUES * ROUNDS; i++) {
+        char k[16];
+        pkv_bytes key = number(k, i % VALUES);
+        size_t size = 0;
+        memset(bytes, 'a' + i % 26, SIZE);
+        bad += pkv_set(store, key, (pkv_bytes){bytes, SIZE}) != PKV_OK;
+        bad += pkv_get(store, key, got, SIZE, &size) != PKV_OK || memcmp(got, bytes, SIZE) != 0;
+        if (i % 3 == 0) bad += pkv_unset(store, key) != PKV_OK;
+    }
+    check(bad == 0 && probe_met() > 0, "all goes on");
+    heal();
+    check(pkv_close(store) == PKV_OK, "close");
+    remove_store();
+}
+
+/* ---- Were all of them reached? */
+
+static void check_sites(void) {
+    size_t count;
+    const probe_site *sites = probe_sites(&count);
+    for (size_t i = 0; i < count; i++) {
+        const char *file = strrchr(sites[i].file, '/');
+        (void)snprintf(doing, sizeof doing, "%s at %s:%d (called %u times)", sites[i].call,
+                       file ? file + 1 : sites[i].file, sites[i].line,
+                       atomic_load(&sites[i].calls));
+        check(atomic_load(&sites[i].failures) > 0, "it has failed");
+    }
+    printf("%zu places that make a call\n", count);
 }
 
 int main(void) {
     const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    char folder[64];
     (void)snprintf(folder, sizeof folder, "%s/pkv-fault-XXXXXX", parent);
     if (!mkdtemp(folder)) return 1;
-    (void)snprintf(path, sizeof path, "%s/store", folder);
+    (void)snprintf(path, sizeof path, "%s/a/store", folder);
+    wal_io = PKV_WAL_IO_MMAP;
+    fork_handlers_fail();
     flush_fails();
-    for (wal_io = PKV_WAL_IO_MMAP; wal_io <= PKV_WAL_IO_PWRITE; wal_io++) {
-        for (call_kind kind = FLUSH; kind < KINDS_HERE; kind++) all_fail(kind);
+    lock_is_held();
+    two_fail();
+    memory_is_kept();
+    for (unsigned flush = 0; flush <= 2; flush++) names_are_durable(flush);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        /* The default asks what file system it is. */
+        bool asks = strcmp(faults[i].call, "fstatfs") == 0;
+        wal_io = asks ? PKV_WAL_IO_DEFAULT : PKV_WAL_IO_MMAP;
+        run_fault(&faults[i]);
+        wal_io = PKV_WAL_IO_PWRITE;
+        if (!asks) run_fault(&faults[i]);
     }
+    check_sites();
     (void)rmdir(folder);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;

@@ -28,6 +28,14 @@
 
 /* ---- Folders */
 
+/* The descriptor, or -1. */
+static int open_at(int folder, const char *name, int flags) {
+    for (;;) {
+        int fd = openat(folder, name, flags | O_CLOEXEC, 0600);
+        if (fd >= 0 || errno != EINTR) return fd;
+    }
+}
+
 static int sync_fd(int fd, bool data_only) {
     for (;;) {
 #if defined(__APPLE__)
@@ -47,7 +55,7 @@ static int flush_parent(const char *path) {
     if (!parent) return ENOMEM;
     char *slash = strrchr(parent, '/');
     if (slash) slash[slash == parent ? 1 : 0] = '\0';
-    int fd = open(slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_at(AT_FDCWD, slash ? parent : ".", O_RDONLY | O_DIRECTORY);
     free(parent);
     if (fd < 0) return errno;
     int error = sync_fd(fd, false);
@@ -78,7 +86,7 @@ int os_folder_create(const char *path) {
 }
 
 int os_folder_open(const char *path, os_folder *folder) {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
     if (fd < 0) return errno;
     struct stat facts;
     if (fstat(fd, &facts) != 0) {
@@ -100,7 +108,7 @@ void os_folder_close(os_folder *folder) {
 int os_folder_list(const os_folder *folder, int (*visit)(void *context, const char *name),
                    void *context) {
     /* Opened anew: a duplicate would share its place in the listing with every other one. */
-    int fd = openat(folder->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_at(folder->fd, ".", O_RDONLY | O_DIRECTORY);
     if (fd < 0) return errno;
     DIR *listing = fdopendir(fd);
     if (!listing) {
@@ -132,7 +140,7 @@ int os_folder_sync(const os_folder *folder) {
 
 static int open_regular(const os_folder *folder, const char *name, int flags, int *out) {
     /* O_NONBLOCK: a pipe planted under the name must not hang the open. */
-    int fd = openat(folder->fd, name, flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+    int fd = open_at(folder->fd, name, flags | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) return errno;
     struct stat facts;
     int error = 0;
@@ -160,8 +168,9 @@ int os_file_open(const os_folder *folder, const char *name, os_open_mode mode, i
     return error;
 }
 
+/* Where it is interrupted the descriptor is gone, and may be another file's by now. */
 int os_file_close(int fd) {
-    return close(fd) == 0 ? 0 : errno;
+    return close(fd) == 0 || errno == EINTR ? 0 : errno;
 }
 
 int os_file_size(int fd, uint64_t *size) {
@@ -265,7 +274,9 @@ bool os_file_maps_safely(int fd) {
 #ifdef __linux__
     enum { EXT4 = 0xEF53, XFS = 0x58465342, TMPFS = 0x01021994 };
     struct statfs facts;
-    if (fstatfs(fd, &facts) != 0) return false;
+    while (fstatfs(fd, &facts) != 0) {
+        if (errno != EINTR) return false;
+    }
     return facts.f_type == EXT4 || facts.f_type == XFS || facts.f_type == TMPFS;
 #else
     (void)fd;
