@@ -21,22 +21,29 @@ static int find_ours(void *context, const char *name) {
     return is_ours(name) ? EEXIST : 0;
 }
 
-pkv_status disk_open_folder(const char *path, bool create, os_folder *folder) {
-    int error = create ? os_folder_create(path) : 0;
-    if (error) return fail_os(path, NO_OFFSET, error, "cannot create folder %s", path);
-    error = os_folder_open(path, folder);
+/* What there is before the lock is taken: so asking for a store leaves no lock file behind, and
+ * only a new one takes the time that its folder's name takes to be made durable. */
+static pkv_status find_folder(const char *path, os_folder *folder) {
+    int error = os_folder_open(path, folder);
     if (error == ENOENT) {
         return fail(PKV_NOT_FOUND, path, NO_OFFSET, 0, "there is no store in %s: no such folder",
                     path);
     }
     if (error) return fail_os(path, NO_OFFSET, error, "cannot open folder %s", path);
-    if (create) return PKV_OK;
-    /* Before the lock, so that asking leaves no lock file behind. */
     error = os_folder_list(folder, find_ours, NULL);
     if (error == EEXIST) return PKV_OK;
     os_folder_close(folder);
     if (error) return fail_os(path, NO_OFFSET, error, "cannot list folder %s", path);
     return fail(PKV_NOT_FOUND, path, NO_OFFSET, 0, "there is no store in %s", path);
+}
+
+pkv_status disk_open_folder(const char *path, bool create, os_folder *folder) {
+    pkv_status status = find_folder(path, folder);
+    if (status != PKV_NOT_FOUND || !create) return status;
+    int error = os_folder_create(path);
+    if (error) return fail_os(path, NO_OFFSET, error, "cannot create folder %s", path);
+    error = os_folder_open(path, folder);
+    return error ? fail_os(path, NO_OFFSET, error, "cannot open folder %s", path) : PKV_OK;
 }
 
 pkv_status disk_begin(const char *path, os_folder folder, disk *d) {

@@ -22,7 +22,8 @@ typedef struct os_folder {
     uint64_t device, inode;
 } os_folder;
 
-/* Creates `path` and its parents (mode 0700) where missing, and makes their names durable. */
+/* Creates `path` and its parents (mode 0700) where missing, and makes the names of all of them
+ * durable. */
 int os_folder_create(const char *path);
 int os_folder_open(const char *path, os_folder *folder);
 void os_folder_close(os_folder *folder);

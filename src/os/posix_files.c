@@ -63,9 +63,13 @@ static int flush_parent(const char *path) {
     return error;
 }
 
+/* One that is there already may have been made a moment ago, by whoever died before the flush, or
+ * never flushes. But its parent need not be ours to read, nor of a kind that can be flushed. */
 static int folder_create_one(const char *path) {
     if (mkdir(path, 0700) == 0) return flush_parent(path);
-    return errno == EEXIST ? 0 : errno;
+    if (errno != EEXIST) return errno;
+    int error = flush_parent(path);
+    return error == EACCES || error == EPERM || error == EINVAL ? 0 : error;
 }
 
 int os_folder_create(const char *path) {
