@@ -45,10 +45,11 @@ CORE_SOURCES  = $(filter-out $(SIMULATED_SOURCES),\
                 $(wildcard src/*.c src/bytes/*.c src/os/*.c src/memory/*.c src/disk/*.c))
 LUA_SOURCES   = $(wildcard src/lua/*.c)
 CLI_SOURCES   = $(wildcard src/cli/*.c)
-# Test-only: each *_check.c is a program, the rest makes up the Lua module pkv_internals. A
-# sim_*_check has the simulated disk instead of the system's files.
+# Test-only: each *_check.c is a program, and so is each calls_*.c; internals*.c make up the Lua
+# module pkv_internals. A sim_*_check has the simulated disk instead of the system's files.
 SIMULATED_SOURCES = $(wildcard src/os/simulated*.c)
 CHECK_SOURCES = $(wildcard spec/support/*_check.c)
+CALLS_SOURCES = $(wildcard spec/support/calls_*.c)
 INTERNALS_SOURCES = $(wildcard spec/support/internals*.c spec/support/*.pb-c.c)
 # Each *_fuzz.c is a program, the rest is shared.
 FUZZ_SOURCES  = $(wildcard spec/fuzz/*_fuzz.c)
@@ -59,13 +60,13 @@ CORE = $(call objects,$(CORE_SOURCES))
 SIMULATED_CORE = $(call objects,$(filter-out src/os/posix_files.c,$(CORE_SOURCES)) $(SIMULATED_SOURCES))
 PROBED_CORE = $(call objects,$(filter-out src/os/posix%,$(CORE_SOURCES)) spec/support/probe.c)
 ALL_SOURCES = $(CORE_SOURCES) $(SIMULATED_SOURCES) $(LUA_SOURCES) $(CLI_SOURCES) $(CHECK_SOURCES) \
-              $(INTERNALS_SOURCES) spec/support/probe.c $(FUZZ_SOURCES) $(FUZZ_SHARED)
+              $(INTERNALS_SOURCES) spec/support/probe.c $(CALLS_SOURCES) $(FUZZ_SOURCES) $(FUZZ_SHARED)
 
 LIBRARIES = $(BUILD)/libpkv.so $(BUILD)/libpkv.a $(BUILD)/pkv.pc
 MODULE    = $(if $(LUA_SOURCES),$(BUILD)/lua/pkv.so)
 COMMAND   = $(if $(CLI_SOURCES),$(BUILD)/pkv)
 INTERNALS = $(if $(wildcard spec/support/internals.c),$(BUILD)/spec/pkv_internals.so)
-CHECKS    = $(patsubst spec/support/%.c,$(BUILD)/spec/%,$(CHECK_SOURCES))
+CHECKS    = $(patsubst spec/support/%.c,$(BUILD)/spec/%,$(CHECK_SOURCES) $(CALLS_SOURCES))
 FUZZERS   = $(patsubst spec/fuzz/%.c,$(BUILD)/spec/%,$(FUZZ_SOURCES))
 
 .DEFAULT_GOAL := all
@@ -128,6 +129,16 @@ $(BUILD)/spec/sim_%_check: $(BUILD)/obj/spec/support/sim_%_check.o $(SIMULATED_C
 $(BUILD)/spec/fault_check: $(BUILD)/obj/spec/support/fault_check.o $(PROBED_CORE)
 	@mkdir -p $(@D)
 	$(CC) -o $@ $^ $(ALL_LIBS)
+
+WRAP_SLEEP = -Wl,--wrap=pthread_cond_wait -Wl,--wrap=pthread_cond_broadcast
+
+$(BUILD)/spec/calls_posix: $(BUILD)/obj/spec/support/calls_posix.o $(PROBED_CORE)
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^ $(WRAP_SLEEP) $(ALL_LIBS)
+
+$(BUILD)/spec/calls_simulated: $(BUILD)/obj/spec/support/calls_simulated.o $(SIMULATED_CORE)
+	@mkdir -p $(@D)
+	$(CC) -o $@ $^ $(WRAP_SLEEP) $(ALL_LIBS)
 
 -include $(patsubst %.o,%.d,$(call objects,$(ALL_SOURCES)))
 .SECONDARY:

@@ -149,7 +149,7 @@ static const char *name_of(int fd) {
 
 static int probed_openat(probe_site *site, int folder, const char *name, int flags, ...) {
     if (probe_fails(site)) return -1;
-    bool again = strcmp(name, ".") == 0; /* the same folder, to be listed */
+    bool again = folder != AT_FDCWD && strcmp(name, ".") == 0; /* to be listed */
     int fd = openat(folder, name, flags, 0600);
     remember(fd, again ? name_of(folder) : name);
     if (fd >= 0 && !again) tell("%s %s", flags & O_CREAT ? "create" : "open", name);

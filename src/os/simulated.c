@@ -12,7 +12,10 @@
 #include "simulated.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -39,6 +42,7 @@ typedef struct sim_name {
 
 typedef struct sim_handle {
     bool open, locks;
+    char name[SIM_NAME_BYTES]; /* it was opened by */
     uint32_t file;
     uint64_t map_begin, map_end;
 } sim_handle;
@@ -58,6 +62,7 @@ static struct {
     unsigned fail_in, failures;
     int fail_error;
     bool fail_ever;
+    void (*told)(const char *line);
 } disk = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- The journal */
@@ -152,6 +157,28 @@ void sim_fail(unsigned call, int error, bool ever) {
     disk.failures = 0;
     os_unlock(&disk.lock);
 }
+
+/* ---- Telling: called with the lock held */
+
+void sim_on_call(void (*told)(const char *line)) {
+    lock();
+    disk.told = told;
+    os_unlock(&disk.lock);
+}
+
+static void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void tell(const char *format, ...) {
+    char line[2 * SIM_NAME_BYTES + 64];
+    va_list arguments;
+    if (!disk.told) return;
+    va_start(arguments, format);
+    (void)vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    disk.told(line);
+}
+
+/* ---- Failing, and being slow */
 
 void sim_slow(bool slow) {
     atomic_store(&disk.slow, slow);
@@ -249,11 +276,16 @@ int os_folder_create(const char *path) {
 int os_folder_open(const char *path, os_folder *folder) {
     (void)path;
     *folder = (os_folder){.fd = FIRST_FD - 1, .device = 1, .inode = 1};
-    return 0;
+    lock();
+    tell("open folder");
+    return end(0);
 }
 
 void os_folder_close(os_folder *folder) {
     folder->fd = -1;
+    lock();
+    tell("close folder");
+    (void)end(0);
 }
 
 int os_folder_list(const os_folder *folder, int (*visit)(void *context, const char *name),
@@ -263,7 +295,8 @@ int os_folder_list(const os_folder *folder, int (*visit)(void *context, const ch
     lock();
     size_t count = disk.name_count;
     memcpy(names, disk.names, count * sizeof *names);
-    os_unlock(&disk.lock);
+    tell("list folder");
+    (void)end(0);
     int result = 0;
     for (size_t i = 0; i < count && !result; i++) result = visit(context, names[i].text);
     return result;
@@ -275,6 +308,7 @@ int os_folder_sync(const os_folder *folder) {
     int error = begin();
     if (error) return error;
     (void)add_event(SIM_FOLDER_SYNC, 0);
+    tell("sync folder");
     return end(0);
 }
 
@@ -289,6 +323,7 @@ int os_rename(const os_folder *folder, const char *from, const char *to) {
     sim_event *event = add_event(SIM_RENAME, 0);
     copy_name(event->name, from);
     copy_name(event->to, to);
+    tell("rename %s %s", from, to);
     return end(0);
 }
 
@@ -300,6 +335,7 @@ int os_unlink(const os_folder *folder, const char *text) {
     if (!name) return end(ENOENT);
     drop_name(name);
     copy_name(add_event(SIM_UNLINK, 0)->name, text);
+    tell("unlink %s", text);
     return end(0);
 }
 
@@ -315,7 +351,10 @@ int os_file_open(const os_folder *folder, const char *text, os_open_mode mode, i
     int i = 0;
     while (i < HANDLES && disk.handles[i].open) i++;
     if (i == HANDLES) return end(EMFILE);
-    disk.handles[i] = (sim_handle){.open = true, .file = name ? name->file : create(text)};
+    sim_handle *h = &disk.handles[i];
+    *h = (sim_handle){.open = true, .file = name ? name->file : create(text)};
+    copy_name(h->name, text);
+    tell("%s %s", name ? "open" : "create", text);
     *fd = FIRST_FD + i;
     return end(0);
 }
@@ -336,6 +375,7 @@ int os_file_close(int fd) {
     sim_handle *h = handle_of(fd);
     if (h->locks) disk.files[h->file].locked = false;
     h->open = false;
+    tell("close %s", h->name);
     return end(0);
 }
 
@@ -350,6 +390,7 @@ int os_file_read(int fd, void *buffer, size_t size, uint64_t offset, size_t *got
     uint64_t whole = file_of(fd)->size;
     *got = offset >= whole ? 0 : whole - offset < size ? (size_t)(whole - offset) : size;
     memcpy(buffer, live_of(handle_of(fd)->file) + offset, *got);
+    if (*got) tell("read %s %" PRIu64 " %zu", handle_of(fd)->name, offset, *got);
     return end(0);
 }
 
@@ -373,6 +414,7 @@ int os_file_write(int fd, const void *data, size_t size, uint64_t offset) {
     memcpy(live_of(number) + offset, data, size);
     stored(&disk.files[number], offset + size);
     capture(number, offset, offset + size);
+    tell("write %s %" PRIu64 " %zu", handle_of(fd)->name, offset, size);
     return end(0);
 }
 
@@ -381,6 +423,7 @@ int os_file_truncate(int fd, uint64_t size) {
     int error = begin();
     if (error) return error;
     resize(handle_of(fd)->file, size);
+    tell("truncate %s %" PRIu64, handle_of(fd)->name, size);
     return end(0);
 }
 
@@ -389,6 +432,7 @@ int os_file_allocate(int fd, uint64_t offset, uint64_t size) {
     if (error) return error;
     if (offset + size > FILE_BYTES) return end(ENOSPC);
     if (file_of(fd)->size < offset + size) resize(handle_of(fd)->file, offset + size);
+    tell("allocate %s %" PRIu64 " %" PRIu64, handle_of(fd)->name, offset, size);
     return end(0);
 }
 
@@ -397,11 +441,14 @@ int os_file_sync(int fd) {
     int error = begin();
     if (error) return error;
     (void)add_event(SIM_FILE_SYNC, handle_of(fd)->file);
+    tell("sync %s", handle_of(fd)->name);
     return end(0);
 }
 
 void os_file_drop_cache(int fd) {
-    (void)fd;
+    lock();
+    tell("forget %s", handle_of(fd)->name);
+    (void)end(0);
 }
 
 int os_file_lock(int fd) {
@@ -409,6 +456,7 @@ int os_file_lock(int fd) {
     if (file_of(fd)->locked) return end(EWOULDBLOCK);
     file_of(fd)->locked = true;
     handle_of(fd)->locks = true;
+    tell("lock %s", handle_of(fd)->name);
     return end(0);
 }
 
@@ -431,6 +479,7 @@ int os_map_file(void *base, size_t size, int fd, uint64_t offset) {
     if (h->map_end == 0) h->map_begin = offset;
     h->map_end = offset + size;
     stored(&disk.files[h->file], h->map_end);
+    tell("map %s %" PRIu64 " %zu", h->name, offset, size);
     return end(0);
 }
 

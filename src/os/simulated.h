@@ -66,6 +66,10 @@ void sim_fail(unsigned call, int error, bool ever);
 /* How many calls have failed since. */
 unsigned sim_failures(void);
 
+/* `told` gets a line for each call that has read or changed a file or a name, as the probed
+ * platform layer tells them (spec/support/probe.h). It must not call the disk. */
+void sim_on_call(void (*told)(const char *line));
+
 /* ---- For the builder of images (simulated_cut.c): files are put on the disk as if flushed. */
 uint32_t sim_put_file(const char *name);
 void sim_put_bytes(uint32_t file, const uint8_t *bytes, uint64_t size);
