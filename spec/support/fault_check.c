@@ -8,7 +8,6 @@
  * then on (probe.h). In the end every place that makes a call must have seen it fail.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,10 +16,10 @@
 #include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "../../src/pkv.h"
+#include "../../src/os/os.h"
+#include "fault_store.h"
 #include "probe.h"
 
-#define KEYS 40
 #if defined(__SANITIZE_THREAD__)
 #define CALL_STEP 7u
 #else
@@ -96,19 +95,18 @@ static const fault faults[] = {
     {"pwrite", PROBE_HALF, 0, true},
 };
 
-/* Those who give up after so many of them are right to. */
+/* Does it end by itself, for who tries again? */
 static bool is_passing(const fault *f) {
-    return f->error == EINTR || f->error == EAGAIN || f->error == EWOULDBLOCK;
+    return f->harmless && (f->error == EINTR || f->error == EAGAIN || f->error == EWOULDBLOCK);
 }
 
 #define PASSING 3
 
-static pkv_wal_io wal_io, usual_io; /* the latter: what comes of it where nothing fails */
-static char doing[160];
+static pkv_wal_io usual_io; /* what comes of wal_io where nothing fails */
 
 /* The call-th call fails, or some from there on, or all. */
 static void begin_fault(const fault *f, unsigned call, bool ever) {
-    unsigned count = ever ? PROBE_EVER : is_passing(f) && f->harmless ? PASSING : 1;
+    unsigned count = ever ? PROBE_EVER : is_passing(f) ? PASSING : 1;
     probe_plan plan = {f->call, f->kind, f->error, call, count};
     (void)snprintf(doing, sizeof doing, "%s %d, errno %d, call %u%s, io %d", f->call, (int)f->kind,
                    f->error, call, ever ? " and all after it" : "", (int)wal_io);
@@ -117,6 +115,14 @@ static void begin_fault(const fault *f, unsigned call, bool ever) {
 
 static void heal(void) {
     probe_fail(NULL, 0);
+}
+
+/* As if the process had died: neither the log nor the manifest is as a close leaves them. */
+static void leave_open(pkv *store) {
+    probe_plan plan = {"ftruncate", PROBE_ERROR, EIO, 1, PROBE_EVER};
+    probe_fail(&plan, 1);
+    check(pkv_close(store) != PKV_OK, "a close that fails is told");
+    heal();
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -139,104 +145,6 @@ void *realloc(void *block, size_t size) {
     return probe_fails(&memory) ? NULL : __libc_realloc(block, size);
 }
 #endif
-
-/* ---- A store, and what it holds */
-
-static int passed, failed;
-static char folder[64], path[80];
-
-static void check(bool ok, const char *what) {
-    ok ? passed++ : failed++;
-    if (!ok && failed <= 20) {
-        printf("not ok: %s: %s: %s\n", doing, what, pkv_error_detail()->message);
-    }
-}
-
-static pkv_bytes number(char text[16], int i) {
-    return (pkv_bytes){text, (size_t)snprintf(text, 16, "%d", i)};
-}
-
-static pkv_status set(pkv *store, int key, int value) {
-    char k[16], v[16];
-    return pkv_set(store, number(k, key), number(v, value));
-}
-
-static bool holds(pkv *store, int key, int value) {
-    char k[16], v[16], got[16];
-    size_t size = 0;
-    pkv_bytes expected = number(v, value);
-    return pkv_get(store, number(k, key), got, sizeof got, &size) == PKV_OK &&
-           size == expected.size && memcmp(got, v, size) == 0;
-}
-
-static bool is_there(pkv *store, int key) {
-    char k[16];
-    size_t size = 0;
-    return pkv_get(store, number(k, key), NULL, 0, &size) != PKV_NOT_FOUND;
-}
-
-static pkv_config config_of(pkv_sync_mode sync) {
-    return (pkv_config){.sync = sync,
-                        .wal_io = wal_io,
-                        .memory_shards = 4,
-                        .snapshot_threads = 2,
-                        .snapshot_interval = PKV_SNAPSHOT_NEVER};
-}
-
-static pkv_status try_open(pkv_sync_mode sync, pkv **store) {
-    pkv_config config = config_of(sync);
-    *store = NULL;
-    return pkv_open(path, &config, store);
-}
-
-static pkv *open_store(pkv_sync_mode sync) {
-    pkv *store;
-    check(try_open(sync, &store) == PKV_OK, "open");
-    return store;
-}
-
-static pkv_wal_io io_of(pkv *store) {
-    pkv_stats stats;
-    return pkv_stats_get(store, &stats) == PKV_OK ? stats.wal_io : PKV_WAL_IO_DEFAULT;
-}
-
-static void remove_files(const char *name) {
-    DIR *listing = opendir(name);
-    for (const struct dirent *entry; listing && (entry = readdir(listing));) {
-        (void)unlinkat(dirfd(listing), entry->d_name, 0);
-    }
-    if (listing) (void)closedir(listing);
-    (void)rmdir(name);
-}
-
-static void remove_store(void) {
-    char parent[sizeof path];
-    memcpy(parent, path, sizeof parent);
-    *strrchr(parent, '/') = '\0';
-    remove_files(path);
-    remove_files(parent);
-}
-
-/* Keys 0 to KEYS - 1 hold `value`. */
-static void check_all(pkv *store, int value, const char *what) {
-    int good = 0;
-    for (int i = 0; i < KEYS; i++) good += holds(store, i, value);
-    check(good == KEYS, what);
-}
-
-static void set_all(pkv *store, int value) {
-    for (int i = 0; i < KEYS; i++) {
-        if (set(store, i, value)) check(false, "set");
-    }
-}
-
-/* As if the process had died: neither the log nor the manifest is as a close leaves them. */
-static void leave_open(pkv *store) {
-    probe_plan plan = {"ftruncate", PROBE_ERROR, EIO, 1, PROBE_EVER};
-    probe_fail(&plan, 1);
-    check(pkv_close(store) != PKV_OK, "a close that fails is told");
-    heal();
-}
 
 /* ---- A life of a store, in three parts; each is false where there are not so many calls. */
 
@@ -339,7 +247,7 @@ static void run_fault(const fault *f) {
     bool (*const parts[])(const fault *f, unsigned call, bool ever) = {
         fails_while_created, fails_while_opened, fails_while_snapshot};
     for (size_t part = 0; part < sizeof parts / sizeof *parts; part++) {
-        for (int ever = 0; ever < (f->harmless && is_passing(f) ? 1 : 2); ever++) {
+        for (int ever = 0; ever < (is_passing(f) ? 1 : 2); ever++) {
             unsigned call = 1;
             while (parts[part](f, call, ever) && failed < 100) call += CALL_STEP;
         }
@@ -488,6 +396,50 @@ static void names_are_durable(unsigned flush_that_fails) {
     remove_store();
 }
 
+/* The close that ends the writing of a manifest. */
+static void close_of_manifest_fails(void) {
+    pkv *store;
+    unsigned closes = 0;
+    call_count = 0;
+    probe_on_call(note_call);
+    store = open_store(PKV_SYNC_OS);
+    probe_on_call(NULL);
+    size_t last = find_call(0, "close", "manifest.new");
+    for (size_t i = 0; i <= last && i < call_count; i++) {
+        closes += strncmp(calls[i], "close ", 6) == 0;
+    }
+    check(pkv_close(store) == PKV_OK, "close");
+    remove_store();
+    probe_plan plan = {"close", PROBE_ERROR, EIO, closes, 1};
+    (void)snprintf(doing, sizeof doing, "the close of a manifest");
+    probe_fail(&plan, 1);
+    check(try_open(PKV_SYNC_OS, &store) == PKV_IO, "is told where it fails");
+    heal();
+    remove_store();
+}
+
+/* No room: told before anything is changed. */
+static void disk_is_full(void) {
+    static char bytes[300000];
+    for (wal_io = PKV_WAL_IO_MMAP; wal_io <= PKV_WAL_IO_PWRITE; wal_io++) {
+        pkv *store = open_store(PKV_SYNC_OS);
+        set_all(store, 1);
+        probe_plan plan = {"fallocate", PROBE_ERROR, ENOSPC, 1, PROBE_EVER};
+        (void)snprintf(doing, sizeof doing, "a full disk, io %d", (int)wal_io);
+        probe_fail(&plan, 1);
+        pkv_bytes large = {bytes, sizeof bytes}, key = {"large", 5};
+        size_t size = 0;
+        check(pkv_set(store, key, large) == PKV_NO_SPACE, "is told");
+        check(pkv_get(store, key, NULL, 0, &size) == PKV_NOT_FOUND, "and nothing is changed");
+        check_all(store, 1, "of the rest neither");
+        heal();
+        check(pkv_set(store, key, large) == PKV_OK, "until there is room again");
+        check(pkv_close(store) == PKV_OK, "close");
+        remove_store();
+    }
+    wal_io = PKV_WAL_IO_MMAP;
+}
+
 /* Memory cannot be given back, be it a large value's or that of the log's mapping. */
 static void memory_is_kept(void) {
     enum { SIZE = 100000, VALUES = 40, ROUNDS = 10 };
@@ -507,6 +459,13 @@ static void memory_is_kept(void) {
         if (i % 3 == 0) bad += pkv_unset(store, key) != PKV_OK;
     }
     check(bad == 0 && probe_met() > 0, "all goes on");
+    size_t page = os_page_size();
+    char *block = os_reserve(page);
+    check(block && os_commit(block, page) == 0, "memory");
+    block[0] = 'x';
+    os_discard(block, page);
+    check(block[0] == 0, "what is kept is zeroed");
+    os_unreserve(block, page);
     heal();
     check(pkv_close(store) == PKV_OK, "close");
     remove_store();
@@ -538,6 +497,8 @@ int main(void) {
     lock_is_held();
     two_fail();
     memory_is_kept();
+    disk_is_full();
+    close_of_manifest_fails();
     for (unsigned flush = 0; flush <= 2; flush++) names_are_durable(flush);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         /* The default asks what file system it is. */
