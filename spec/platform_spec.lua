@@ -37,7 +37,7 @@ describe("the platform layer", function()
    it("makes no call without a probe but those that cannot fail, or whose failure means nothing", function()
       local known = {}
       for name in ([[
-         memset strlen strrchr free sigfillset getpid clock_gettime sysconf
+         memset strlen strcmp strrchr free sigfillset getpid clock_gettime sysconf
          closedir pthread_join pthread_cond_timedwait
          pthread_mutex_destroy pthread_mutexattr_destroy pthread_cond_destroy pthread_condattr_destroy
          pthread_rwlock_destroy pthread_rwlockattr_destroy

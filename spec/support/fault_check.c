@@ -508,7 +508,7 @@ int main(void) {
         wal_io = PKV_WAL_IO_PWRITE;
         if (!asks) run_fault(&faults[i]);
     }
-    check_sites();
+    if (CALL_STEP == 1) check_sites();
     (void)rmdir(folder);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;

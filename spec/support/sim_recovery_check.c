@@ -21,10 +21,13 @@
 #include "sim_cuts.h"
 #include "sim_model.h"
 
-#if defined(__SANITIZE_THREAD__) || defined(PKV_TINY) /* too small to meet a limit */
+/* Cuts within cuts. */
+#if defined(__SANITIZE_THREAD__)
+#define DEPTH 0
+#elif defined(__SANITIZE_ADDRESS__) || defined(PKV_TINY) /* disks too small to meet a limit */
 #define DEPTH 1
 #else
-#define DEPTH 2 /* cuts within cuts */
+#define DEPTH 2
 #endif
 #define NODES 65536u /* a power of two */
 
@@ -147,7 +150,7 @@ static void explore(trial *t, const sim_journal *journal, size_t first, const re
 /* Recovers from the cut, and from all cuts of that. */
 static void visit(trial *t, sim_replay *replay, sim_cut cut, unsigned depth, node *n) {
     recovery r = {0};
-    bool nests = depth < DEPTH;
+    bool nests = (int)depth < DEPTH;
     sim_replay_cut(replay, cut, nests);
     size_t first = sim_now();
     n->good = recover(t, depth, &r);
