@@ -19,40 +19,14 @@
 #include <time.h>
 #include "../../src/bytes/hash.h"
 #include "../../src/pkv.h"
+#include "image.h"
 
 /* ---- The layer */
-
-#define FILES_MAX 16
-
-typedef struct image {
-    struct {
-        char name[96];
-        uint8_t *bytes;
-        size_t size;
-    } files[FILES_MAX]; /* by name */
-    size_t count;
-} image;
 
 /* Of the one folder that there is, called "folder". */
 static void layer_on_call(void (*told)(const char *line));
 static void layer_read(image *to);
 static void layer_write(const image *from); /* and nothing else is in it */
-
-static void add_file(image *to, const char *name, uint8_t *bytes, size_t size) {
-    size_t at = to->count++;
-    if (to->count > FILES_MAX) abort();
-    for (; at > 0 && strcmp(to->files[at - 1].name, name) > 0; at--) {
-        to->files[at] = to->files[at - 1];
-    }
-    (void)snprintf(to->files[at].name, sizeof to->files[at].name, "%s", name);
-    to->files[at].bytes = bytes;
-    to->files[at].size = size;
-}
-
-static void release_image(image *i) {
-    for (size_t n = 0; n < i->count; n++) free(i->files[n].bytes);
-    i->count = 0;
-}
 
 ssize_t getrandom(void *buffer, size_t size, unsigned flags) {
     (void)flags;
@@ -264,7 +238,7 @@ static void live_torn(life *l, const image *running) {
     live_again(l);
 }
 
-/* The renaming and the clean-up of the last snapshot were interrupted. */
+/* The renaming and the clean-up of the last snapshot were interrupted. (All bytes are borrowed.) */
 static void live_unfinished(life *l, const image *closed) {
     static uint8_t bytes[] = "whatever";
     image left = *closed;
