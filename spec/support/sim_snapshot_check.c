@@ -11,6 +11,7 @@
  * force.
  */
 #include <errno.h>
+#include <sys/random.h>
 #include "sim_cuts.h"
 #include "sim_image.h"
 #include "sim_values.h"
@@ -24,6 +25,14 @@
 #define STRIDE 1u
 #endif
 #define FAILING_STRIDE 4u /* of so many calls one fails; another one in each variant */
+
+/* Every run has the same stores. */
+ssize_t getrandom(void *buffer, size_t size, unsigned flags) {
+    static uint8_t last;
+    (void)flags;
+    memset(buffer, ++last, size);
+    return (ssize_t)size;
+}
 
 /* ---- A store, and what it must hold */
 
@@ -164,11 +173,11 @@ static void flip_file(world *w, image *i, size_t file, effect wanted) {
 static void grow_file(world *w, image *i, size_t file, effect wanted) {
     uint8_t *bytes = i->files[file].bytes;
     size_t size = i->files[file].size;
-    uint8_t *more = calloc(2, size + 1);
+    uint8_t *more = calloc(2, size + 1); /* behind the contents, zeros */
     if (!more) abort();
     memcpy(more, bytes, size);
     i->files[file].bytes = more;
-    for (size_t by = 1; by <= size; by += size / 4 + 1) {
+    for (size_t by = 1; by <= size + 1; by += size / 4 + 1) {
         say(w, "with zeros behind it:", by);
         i->files[file].size = size + by;
         try_damage(w, i, wanted);
@@ -176,7 +185,7 @@ static void grow_file(world *w, image *i, size_t file, effect wanted) {
     memcpy(more + size, bytes, size);
     say(w, "twice in a row", 0);
     i->files[file].size = 2 * size;
-    try_damage(w, i, wanted);
+    if (size > 0) try_damage(w, i, wanted);
     free(more);
     i->files[file].bytes = bytes;
     i->files[file].size = size;
@@ -261,6 +270,49 @@ static bool check_damage(pkv_wal_io io, size_t *tried) {
     *tried += w.opened + w.refused;
     (void)printf("%zu damaged folders refused, %zu opened whole\n", w.refused, w.opened);
     return w.c.bad == 0;
+}
+
+/* Two files of a snapshot that are as long as each other, with as many records. */
+static bool find_twins(const image *i, size_t *one, size_t *two) {
+    for (*one = 0; *one < i->count; ++*one) {
+        if (!strstr(i->files[*one].name, "_full.bin") || i->files[*one].size == 0) continue;
+        for (*two = *one + 1; *two < i->count; ++*two) {
+            bool full = strstr(i->files[*two].name, "_full.bin") != NULL;
+            if (full && i->files[*two].size == i->files[*one].size) return true;
+        }
+    }
+    return false;
+}
+
+/* They have each other's contents. Keys fall where chance has them, so it may take some stores. */
+static bool check_twins(size_t *tried) {
+    world w = {.c = {.config = config_of(4, 1, PKV_WAL_IO_PWRITE, PKV_KEEP_NONE)}};
+    for (unsigned i = 0; i < 100 && w.refused + w.opened == 0; i++) {
+        image all = {.count = 0};
+        size_t one, two;
+        sim_begin(false);
+        pkv *store = open_store(&w);
+        if (!store) return false;
+        for (uint32_t key = 10; key < KEYS; key++) {
+            char text[16];
+            if (pkv_set(store, key_bytes(text, key), (pkv_bytes){&key, sizeof key})) return false;
+        }
+        snapshot(&w, store);
+        close_store(&w, store);
+        read_disk(&all);
+        if (find_twins(&all, &one, &two)) {
+            image swapped = all;
+            w.file = all.files[one].name;
+            w.other = all.files[two].name;
+            give_contents(&swapped, one, &all, two);
+            give_contents(&swapped, two, &all, one);
+            say(&w, "exchanged with its twin", 0);
+            try_damage(&w, &swapped, REFUSED_AT);
+        }
+        release_image(&all);
+    }
+    *tried += w.refused;
+    return w.c.bad == 0 && w.refused > 0;
 }
 
 /* ---- Crashes */
@@ -381,6 +433,7 @@ int main(void) {
     for (pkv_wal_io io = PKV_WAL_IO_MMAP; io <= PKV_WAL_IO_PWRITE; io++) {
         check_damage(io, &damages) ? passed++ : failed++;
     }
+    check_twins(&damages) ? passed++ : failed++;
     for (unsigned variant = 0; variant < 8; variant++) {
         check_crashes(variant, &cuts, &opened) ? passed++ : failed++;
     }
