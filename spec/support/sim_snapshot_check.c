@@ -19,7 +19,7 @@
 /* Of so many damages, or events, one is tried. */
 #if defined(__SANITIZE_THREAD__)
 #define STRIDE 16u
-#elif defined(__SANITIZE_ADDRESS__)
+#elif defined(__SANITIZE_ADDRESS__) || defined(PKV_TINY)
 #define STRIDE 3u
 #else
 #define STRIDE 1u
