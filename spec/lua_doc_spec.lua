@@ -4,7 +4,8 @@ local helper = require "spec.support.helper"
 local compat = require "spec.support.compat"
 require "pkv" -- from here, as its path is relative
 
---- The Lua blocks of a Markdown file as one program, with those for LuaJIT only there, and what its comments "--> ..." promise.
+--- The Lua blocks of a Markdown file as one program, those for LuaJIT only there, and what its comments
+-- "--> ..." promise.
 local function program_of(path)
    local code, promised = {}, {}
    for language, block in helper.read(path):gmatch "```lua *(%a*)\n(.-)```" do
