@@ -177,8 +177,8 @@ test-deps: ## install what the tests need
 lint-deps: ## install what lint needs
 	@.ci/install-packages $(BUILD_PACKAGES) $(LINT_PACKAGES)
 ci-deps: ## install all that .ci/run needs
-	@.ci/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES) $(LINT_PACKAGES) $(FUZZ_PACKAGES) \
-	    $(MODEL_PACKAGES) $(CI_PACKAGES)
+	@.ci/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES) $(LUA_PACKAGES) $(LINT_PACKAGES) \
+	    $(FUZZ_PACKAGES) $(MODEL_PACKAGES) $(CI_PACKAGES)
 
 # Packages first, then make again: the flags above ask pkg-config.
 .PHONY: demo

@@ -4,12 +4,15 @@ local helper = require "spec.support.helper"
 local compat = require "spec.support.compat"
 require "pkv" -- from here, as its path is relative
 
---- The Lua blocks of a Markdown file as one program, and what its comments "--> ..." promise.
+--- The Lua blocks of a Markdown file as one program, those for LuaJIT only there, and what its comments
+-- "--> ..." promise.
 local function program_of(path)
    local code, promised = {}, {}
-   for block in helper.read(path):gmatch "```lua\n(.-)```" do
-      code[#code + 1] = block
-      for line in block:gmatch "%-%-> *([^\n]*)" do promised[#promised + 1] = line:gsub("%s+", " ") end
+   for language, block in helper.read(path):gmatch "```lua *(%a*)\n(.-)```" do
+      if language == "" or language == "LuaJIT" and compat.has_ffi then
+         code[#code + 1] = block
+         for line in block:gmatch "%-%-> *([^\n]*)" do promised[#promised + 1] = line:gsub("%s+", " ") end
+      end
    end
    return table.concat(code, "\n"), promised
 end

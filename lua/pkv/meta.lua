@@ -2,7 +2,7 @@
 
 -- Types of the module pkv, for lua-language-server. The module itself is C and never loads this file.
 -- Installed beside the other Lua files of the system, so that pointing `workspace.library` at
--- share/lua/5.4 is all it takes.
+-- share/lua/5.4, or whatever the version, is all it takes.
 
 -- luacheck: no unused args
 
@@ -23,7 +23,8 @@
 ---| "forked"     # the store was opened by the parent process
 ---| "usage"      # options contradict each other, or how the store is open already
 
----A table that keeps its contents. Indexing it always means data.
+---A table that keeps its contents. Indexing it always means data. In LuaJIT it is a cdata, and integers
+---that a double cannot hold are int64_t or uint64_t.
 ---@class pkv.Store
 ---@operator len: integer
 ---@field [string] any
@@ -155,7 +156,7 @@ function pkv.set(store, key, value) end
 ---@return pkv.Code? code
 function pkv.unset(store, key) end
 
----The iterator of pairs(store).
+---The iterator of pairs(store), also in Lua 5.1, where pairs is for tables only.
 ---@param store pkv.Store
 ---@return fun(): (string | integer | nil, any) iterator
 ---@return nil state

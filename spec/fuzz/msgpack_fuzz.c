@@ -11,12 +11,12 @@
 static int read_and_write(lua_State *L) {
     pkv_bytes bytes = *(const pkv_bytes *)lua_touserdata(L, 1);
     lpkv_buffer *out = lua_touserdata(L, 2);
-    bool ok = lpkv_msgpack_read(L, bytes);
+    bool ok = lpkv_msgpack_read(L, bytes) == PKV_OK;
     must(ok ? lua_istable(L, -1) : lua_type(L, -1) == LUA_TSTRING);
     if (!ok) return 0;
     must(lua_gettop(L) == 3);
     if (lpkv_msgpack_write(L, 3, out) != PKV_OK) return 0;
-    ok = lpkv_msgpack_read(L, (pkv_bytes){out->data, out->size});
+    ok = lpkv_msgpack_read(L, (pkv_bytes){out->data, out->size}) == PKV_OK;
     must(ok && lua_istable(L, -1));
     return 0;
 }

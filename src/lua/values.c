@@ -200,7 +200,7 @@ static pkv_status push_table(lua_State *L, pkv_bytes bytes) {
     pkv_status status = lpkv_msgpack_read(L, bytes);
     if (status == PKV_VALUE_TYPE) {
         lpkv_push_description(L, 2);
-        lua_pushfstring(L, "the value of key %s has %s in it", lua_tostring(L, -1),
+        lua_pushfstring(L, "the value of key %s contains %s", lua_tostring(L, -1),
                         lua_tostring(L, -2));
         return status;
     }
