@@ -26,6 +26,7 @@ LINT_PACKAGES  = lua-check clang clang-format protobuf-c-compiler
 FUZZ_PACKAGES  = clang libclang-rt-dev
 MODEL_PACKAGES = spin gcc
 COVERAGE_PACKAGES = gcovr
+VALGRIND_PACKAGES = valgrind
 BENCH_PACKAGES = g++ liblmdb-dev librocksdb-dev libleveldb-dev libsqlite3-dev libtkrzw-dev libwiredtiger-dev \
                  redis-server libhiredis-dev libnginx-mod-http-lua lua-dbi-sqlite3 gnuplot-nox
 CI_PACKAGES    = luarocks g++ gcc-aarch64-linux-gnu libc6-dev-arm64-cross
@@ -197,8 +198,8 @@ test: test-deps ## run all tests, with normal and with tiny limits; the last lin
 	@.ci/test $(BUILD) $(BUILD)/tiny
 
 # What says nothing about a version of Lua: specs of the C library's insides, and of the command.
-C_SPECS = $(patsubst %,spec/%_spec.lua,bench bytes check cli error fileset format_doc manifest platform \
-          reader record recovery repair)
+C_SPECS = $(patsubst %,spec/%_spec.lua,bench bytes check cli crate error files fileset format_doc manifest \
+          platform reader record recovery repair salvage)
 LUAS    = lua5.1 lua5.2 lua5.3 lua5.4
 
 .PHONY: test-all lua-checks $(LUAS:%=checks-%)
@@ -227,6 +228,17 @@ asan: test-deps ## run all tests under AddressSanitizer and UBSan
 tsan: test-deps ## run the C check programs under ThreadSanitizer
 	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/tsan VARIANT="$(TSAN)"
 	@.ci/test --programs $(BUILD)/tsan
+
+# The Lua suite, but for those specs that would take minutes each.
+VALGRIND_SPECS = $(filter-out $(C_SPECS) $(patsubst %,spec/%_spec.lua,crate durability limits msgpack private),\
+                 $(wildcard spec/*_spec.lua))
+
+.PHONY: valgrind
+valgrind: test-deps ## run the Lua suite under Valgrind
+	@.ci/install-packages $(VALGRIND_PACKAGES)
+	@$(MAKE) -s -j$(JOBS) lua-checks BUILD=$(BUILD)/valgrind
+	@cp .ci/valgrind $(BUILD)/valgrind/interpreter
+	@PKV_PROPERTY_OPS=2000 SPECS="$(VALGRIND_SPECS)" .ci/test $(BUILD)/valgrind
 
 .PHONY: planted
 planted: test-deps ## show that the tests find each fault that can be planted, see spec/planted/faults
