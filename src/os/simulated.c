@@ -284,8 +284,13 @@ static void folder_name(const char *path, char name[SIM_NAME_BYTES]) {
     if (size > 0) strcat(name, "/");
 }
 
+/* A test that has opened none means the store's. */
+static const char *name_of(const os_folder *folder) {
+    return folder->inode > 0 ? disk.folders[folder->inode - 1] : "";
+}
+
 static void whole_name(const os_folder *folder, const char *text, char name[SIM_NAME_BYTES]) {
-    const char *of = disk.folders[folder->inode - 1];
+    const char *of = name_of(folder);
     if (strlen(of) + strlen(text) >= SIM_NAME_BYTES) abort();
     (void)strcat(strcpy(name, of), text);
 }
@@ -329,7 +334,7 @@ int os_folder_list(const os_folder *folder, int (*visit)(void *context, const ch
                    void *context) {
     static _Thread_local sim_name names[NAMES];
     lock();
-    const char *of = disk.folders[folder->inode - 1];
+    const char *of = name_of(folder);
     size_t count = 0, size = strlen(of);
     for (size_t i = 0; i < disk.name_count; i++) {
         const char *text = disk.names[i].text;
@@ -350,7 +355,7 @@ int os_folder_sync(const os_folder *folder) {
     take_time();
     int error = begin();
     if (error) return error;
-    copy_name(add_event(SIM_FOLDER_SYNC, 0)->name, disk.folders[folder->inode - 1]);
+    copy_name(add_event(SIM_FOLDER_SYNC, 0)->name, name_of(folder));
     tell("sync folder");
     return end(0);
 }
