@@ -229,9 +229,10 @@ tsan: test-deps ## run the C check programs under ThreadSanitizer
 	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/tsan VARIANT="$(TSAN)"
 	@.ci/test --programs $(BUILD)/tsan
 
-# The Lua suite, but for those specs that would take minutes each.
-VALGRIND_SPECS = $(filter-out $(C_SPECS) $(patsubst %,spec/%_spec.lua,crate durability limits msgpack private),\
-                 $(wildcard spec/*_spec.lua))
+# The Lua suite, but for specs that would take minutes each, and one that loads and unloads the module
+# so often that Valgrind 3.19 loses count of its segments' names, and stops.
+VALGRIND_SPECS = $(filter-out $(C_SPECS) $(patsubst %,spec/%_spec.lua,durability limits lua_lifetime msgpack \
+                 private),$(wildcard spec/*_spec.lua))
 
 .PHONY: valgrind
 valgrind: test-deps ## run the Lua suite under Valgrind
