@@ -13,7 +13,6 @@
 #include <string.h>
 #include "bytes/limits.h"
 #include "bytes/planted.h"
-#include "disk/reader.h"
 
 static os_mutex registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static os_cond registry_changed = PTHREAD_COND_INITIALIZER;
@@ -130,38 +129,7 @@ static pkv_status check_contradictions(const pkv_config *now, const pkv_config *
     return PKV_OK;
 }
 
-/* ---- Restoring: what the disk reads, memory takes */
-
-static pkv_status restore_entry(pkv *store, const record *entry, const memory_key *key) {
-    if (PLANTED(lose_unset) && entry->unset) return PKV_OK;
-    memory *m = &store->memory;
-    memory_change change;
-    memory_begin(m, key->shard);
-    pkv_status status = entry->unset
-                            ? memory_prepare_unset(m, key, &change)
-                            : memory_prepare_set(m, key, entry->value, entry->type, &change);
-    if (!status) memory_apply(m, &change);
-    memory_end(m, key->shard);
-    return status == PKV_NOT_FOUND ? PKV_OK : status;
-}
-
-static pkv_status restore_entries(void *context, const record *entries, size_t count,
-                                  record_origin origin, size_t *applied) {
-    pkv *store = context;
-    memory_key keys[READER_BATCH];
-    for (size_t i = 0; i < count; i++) {
-        keys[i] = memory_key_of(&store->memory, entries[i].key);
-        memory_prefetch_bucket(&store->memory, &keys[i]);
-    }
-    for (*applied = 0; *applied < count; (*applied)++) {
-        const record *entry = &entries[*applied];
-        if (record_is_hole(entry, store->config.keys, origin)) continue;
-        pkv_status status = store_check_key(store, entry->key);
-        if (!status) status = restore_entry(store, entry, &keys[*applied]);
-        if (status) return status;
-    }
-    return PKV_OK;
-}
+/* ---- Opening */
 
 static void report_restored(pkv *store) {
     pkv_event event = {.kind = PKV_EVENT_RESTORED,
@@ -177,8 +145,6 @@ static void report_restored(pkv *store) {
     }
     events_add(&store->events, &event);
 }
-
-/* ---- Opening */
 
 static pkv_status open_wings(pkv *store) {
     pkv_config *c = &store->config;
@@ -196,8 +162,7 @@ static pkv_status open_wings(pkv *store) {
     status = memory_create(&store->memory, c->memory_shards, c->keys == PKV_KEYS_FIXED,
                            store->disk.m.hash_seed);
     if (status) return status;
-    restore_sink sink = {restore_entries, store};
-    status = disk_restore(&store->disk, c->snapshot_threads, &sink, &store->restored);
+    status = store_restore(store);
     if (status) return status;
     wal_options log = {.shard_count = c->wal_shards,
                        .sync = c->sync,

@@ -1,6 +1,7 @@
 /* store.h - the hall, private: an open store, where memory meets disk.
  *
  *     store.c       open, close, the registry of open stores, fork
+ *     restoring.c   what the disk reads, memory takes
  *     operations.c  set, get, unset, sync, count
  *     cursor.c      iteration and drain
  *     background.c  the snapshot thread, when a snapshot is due, events, statistics
@@ -75,6 +76,9 @@ bool store_begin_close(pkv *store);
 pkv_status store_stop(pkv *store); /* ends thread and disk; the memory stays */
 void store_unlist(pkv *store);     /* lets opens of the same folder go on */
 void store_free(pkv *store);
+
+/* restoring.c: fills the memory from the disk. */
+pkv_status store_restore(pkv *store);
 
 /* operations.c: can the store have this key? */
 pkv_status store_check_key(const pkv *store, pkv_bytes key);

@@ -63,12 +63,19 @@ static bool check(world *w, bool ok, const char *what) {
 
 /* ---- A store without memory */
 
-static pkv_status restore_entries(void *context, const record *entries, size_t count,
-                                  record_origin origin, size_t *applied) {
-    uint32_t *memory = context;
+static pkv_status hash_entry(void *context, const record *entry, record_origin origin,
+                             uint64_t *hash) {
+    (void)context;
+    (void)entry;
     (void)origin;
-    for (*applied = 0; *applied < count; (*applied)++) {
-        const record *entry = &entries[*applied];
+    *hash = 0;
+    return PKV_OK;
+}
+
+static pkv_status restore_entries(void *context, const sink_batch *batch, size_t *applied) {
+    uint32_t *memory = context;
+    for (*applied = 0; *applied < batch->count; (*applied)++) {
+        const record *entry = batch->items[*applied].entry;
         uint32_t key = entry->key.size == 1 ? *(const uint8_t *)entry->key.data : UINT8_MAX;
         if (key < 'a' || key >= 'a' + KEYS || entry->value.size != sizeof *memory) {
             return fail(PKV_CORRUPT, NULL, NO_OFFSET, 0, "a record that nobody has written");
@@ -83,7 +90,7 @@ static pkv_status read_store(disk *d, uint32_t memory[KEYS]) {
     os_folder folder;
     disk_wants wants = {.create = true};
     restore_result result;
-    restore_sink sink = {restore_entries, memory};
+    restore_sink sink = {0, hash_entry, restore_entries, memory};
     *d = (disk){.lock_fd = -1};
     memset(memory, 0, KEYS * sizeof *memory);
     pkv_status status = disk_open_folder("simulated", true, &folder);

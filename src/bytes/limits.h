@@ -32,23 +32,31 @@
 #define SNAPSHOT_RETRY_SECONDS     1.0
 #define SNAPSHOT_RETRY_SECONDS_MAX 60.0
 
-/* Buffer of a reader or writer of whole files. */
+/* Buffer of a writer. */
 #define FILE_BUFFER_BYTES ((size_t)256 << 10)
 /* How far the log was flushed is said again until a record up to this size, of another key than the
  * empty one, has said it: these are found behind a damaged record. */
 #define MARKED_RECORD_MAX ((size_t)256 << 10)
 
 #ifdef PKV_TINY
+#define SLICE_RECORDS   16u
+#define READER_BUFFER   ((size_t)1 << 10)
 #define CHUNK_BYTES     ((uint32_t)4 << 10)
 #define WAL_SEGMENT_MIN ((uint64_t)4 << 10)
 #define WAL_SEGMENT_MAX ((uint64_t)16 << 10)
 #else
+/* Of a file that several threads read, so many records are read at once, and so many bytes. */
+#define SLICE_RECORDS   2048u
+#define READER_BUFFER   ((size_t)256 << 10)
 /* Shards grow by chunks of this size. */
 #define CHUNK_BYTES     ((uint32_t)64 << 10)
 /* A log is extended by half its size, within these bounds. */
 #define WAL_SEGMENT_MIN ((uint64_t)64 << 10)
 #define WAL_SEGMENT_MAX ((uint64_t)8 << 20)
 #endif
+/* Of buffers that are larger a file has one, however many threads read it. */
+#define READER_LARGE (4 * READER_BUFFER)
+
 /* Address space of one log file's mapping; beyond it the log goes on with positioned writes. */
 #define WAL_MAP_BYTES ((uint64_t)8 << 30)
 /* Address space of one memory shard, as far as 32-bit offsets in granules reach. */

@@ -1,10 +1,11 @@
 /* check.c - reads all that a folder has in force, and its backups, and tells what is wrong where.
  *
  * It is an open that goes on: the same code that opens a store decides what is damage (disk.c,
- * restore.c), so a folder is sound for a check exactly if it would open. Nothing is written. */
+ * judge.c), so a folder is sound for a check exactly if it would open. Nothing is written. */
 #include "disk.h"
 
 #include <string.h>
+#include "examine.h"
 #include "../os/error.h"
 
 typedef struct check {
@@ -13,21 +14,14 @@ typedef struct check {
 } check;
 
 /* What an open finds when it puts the records into memory. */
-static pkv_status check_key(const disk *d, const record *entry, record_origin origin) {
-    if (record_is_hole(entry, d->keys, origin)) return PKV_OK;
-    if (record_fits(entry, d->keys, d->key_type)) return PKV_OK;
-    return fail(PKV_CORRUPT, NULL, NO_OFFSET, 0, "a key that is no %s, the type of the store's",
-                pkv_integer_name(d->key_type));
-}
-
-static pkv_status count_entries(void *context, const record *entries, size_t count,
-                                record_origin origin, size_t *applied) {
+static pkv_status check_record(void *context, const record *entry, record_origin origin) {
     const check *c = context;
-    for (*applied = 0; *applied < count; (*applied)++) {
-        pkv_status status = check_key(c->d, &entries[*applied], origin);
-        if (status) return status;
-        c->to->report.records++;
+    const disk *d = c->d;
+    if (!record_is_hole(entry, d->keys, origin) && !record_fits(entry, d->keys, d->key_type)) {
+        return fail(PKV_CORRUPT, NULL, NO_OFFSET, 0, "a key that is no %s, the type of the store's",
+                    pkv_integer_name(d->key_type));
     }
+    c->to->report.records++;
     return PKV_OK;
 }
 
@@ -84,8 +78,8 @@ static pkv_status examine(disk *d, findings *to) {
     pkv_status status = disk_open(d, &wants);
     if (status) return findings_take(to, status); /* without a manifest nothing can be judged */
     check c = {d, to};
-    restore_sink sink = {count_entries, &c};
-    status = restore_examine(&d->folder, &d->m, &sink, to);
+    examine_sink sink = {check_record, &c};
+    status = examine_run(&d->folder, &d->m, &sink, to);
     if (!status) status = find_leftovers(d);
     findings_end(to);
     (void)disk_close(d);

@@ -4,10 +4,14 @@
  *     disk       opens, starts and closes the folder; admin, check, repair
  *      ├ publish    the life of a snapshot, step by step
  *      │  └ snapshot   its files
- *      ├ restore    reads everything back
- *      │  ├ sweep      a damaged file's records
- *      │  └ reader     one file's records
+ *      ├ restore    reads everything back, up to damage
+ *      │  └ pipeline   one file, by several threads
+ *      │     └ slice      some of its records
+ *      ├ examine    reads everything, and goes on behind damage
+ *      ├ judge      tells damage from a torn tail, for both
  *      ├ salvage    reads what is left of damaged files
+ *      ├ sweep      a damaged file's records
+ *      ├ reader     one file's records
  *      ├ wal        the log
  *      │  └ log_file   one file of it
  *      ├ manifest   what is in force

@@ -38,41 +38,44 @@ pkv_status reader_open(reader *in, const os_folder *folder, const file_name *nam
 
 void reader_close(reader *in) {
     if (in->fd >= 0 && in->name[0]) (void)os_file_close(in->fd);
-    free(in->buffer);
+    os_give(in->buffer, in->capacity);
     free(in->sums);
     memset(in, 0, sizeof *in);
     in->fd = -1;
 }
 
-static pkv_status reserve(reader *in, size_t size) {
-    if (size <= in->capacity) return PKV_OK;
-    uint8_t *grown = realloc(in->buffer, size);
-    if (!grown) {
-        return fail(PKV_NO_MEMORY, in->name, in->offset, 0, "no memory to read %s (%zu bytes)",
-                    in->name, size);
-    }
-    in->buffer = grown;
+pkv_status reader_fail_memory(const reader *in, size_t size) {
+    return fail(PKV_NO_MEMORY, in->name, in->offset, 0, "no memory to read %s (%zu bytes)",
+                in->name, size);
+}
+
+static pkv_status resize(reader *in, size_t size) {
+    uint8_t *buffer = os_take(size);
+    if (!buffer) return reader_fail_memory(in, size);
+    if (in->end > 0) memcpy(buffer, in->buffer, in->end);
+    os_give(in->buffer, in->capacity);
+    in->buffer = buffer;
     in->capacity = size;
     return PKV_OK;
 }
 
-static uint64_t unread(const reader *in) {
+uint64_t reader_unread(const reader *in) {
     return in->size - in->offset - (in->end - in->begin);
 }
 
-/* Has at least `wanted` bytes of the file in the buffer, or all that are left; some more where it
- * is not known how many are wanted (0). */
-static pkv_status fill(reader *in, size_t wanted) {
+/* A large buffer is let go once it is known that what is wanted does not need it. */
+pkv_status reader_fill(reader *in, size_t wanted) {
     size_t have = in->end - in->begin;
-    if ((wanted > 0 && have >= wanted) || unread(in) == 0) return PKV_OK;
+    if ((wanted > 0 && have >= wanted) || reader_unread(in) == 0) return PKV_OK;
     if (have > 0 && in->begin > 0) memmove(in->buffer, in->buffer + in->begin, have);
     in->begin = 0;
     in->end = have;
     in->summed = false;
     uint64_t left = in->size - in->offset;
-    size_t capacity = wanted > FILE_BUFFER_BYTES ? wanted : FILE_BUFFER_BYTES;
+    size_t capacity = wanted > READER_BUFFER ? wanted : READER_BUFFER;
     if (capacity > left) capacity = (size_t)left;
-    pkv_status status = reserve(in, capacity);
+    bool is_idle = in->capacity > READER_LARGE && wanted > 0 && capacity <= READER_LARGE;
+    pkv_status status = capacity > in->capacity || is_idle ? resize(in, capacity) : PKV_OK;
     if (status) return status;
     size_t got = 0;
     int error = os_file_read(in->fd, in->buffer + have, capacity - have, in->offset + have, &got);
@@ -125,12 +128,12 @@ pkv_status reader_next(reader *in, reader_batch *batch) {
             return PKV_OK;
         }
         /* No memory for a length that the file cannot fill. */
-        if (unread(in) == 0 || size > in->size - in->offset) return PKV_OK;
+        if (reader_unread(in) == 0 || size > in->size - in->offset) return PKV_OK;
         if (batch->count > 0) { /* filling would move their bytes */
             batch->ended = RECORD_OK;
             return PKV_OK;
         }
-        pkv_status status = fill(in, size);
+        pkv_status status = reader_fill(in, size);
         if (status) return status;
     }
 }
@@ -225,10 +228,10 @@ static bool is_blank(const uint8_t *bytes, size_t size) {
  * the end of the file. */
 static pkv_status fill_to_examine(reader *in, size_t *count) {
     bool enough = in->end - in->begin > MARKED_RECORD_MAX && in->origin == RECORD_OURS;
-    pkv_status status = enough ? PKV_OK : fill(in, 2 * MARKED_RECORD_MAX);
+    pkv_status status = enough ? PKV_OK : reader_fill(in, 2 * MARKED_RECORD_MAX);
     if (status) return status;
     *count = in->end - in->begin;
-    if (unread(in) > 0 && *count > MARKED_RECORD_MAX) *count -= MARKED_RECORD_MAX;
+    if (reader_unread(in) > 0 && *count > MARKED_RECORD_MAX) *count -= MARKED_RECORD_MAX;
     return PKV_OK;
 }
 
@@ -296,12 +299,12 @@ static pkv_status try_at(reader *in, uint64_t offset, bool *found) {
     size_t size = 0, more = in->origin == RECORD_OURS ? 0 : 2 * MARKED_RECORD_MAX;
     record entry;
     reader_go(in, offset);
-    pkv_status status = fill(in, OTHER_FIELDS_MAX + more);
+    pkv_status status = reader_fill(in, OTHER_FIELDS_MAX + more);
     if (status) return status;
     if (record_decode(in->buffer + in->begin, in->end - in->begin, in->seed, in->origin, &entry,
                       &size) == RECORD_SHORT &&
         size <= in->size - offset) {
-        status = fill(in, size + more);
+        status = reader_fill(in, size + more);
     }
     *found = !status && can_go_on_at(in, in->begin, in->end - in->begin);
     return status;

@@ -15,7 +15,7 @@ typedef struct reader {
     uint32_t seed;
     uint64_t size;     /* of the file */
     uint64_t offset;   /* of the next record */
-    uint32_t checksum; /* of all bytes before it */
+    uint32_t checksum; /* of all that was read in order */
     uint64_t work;     /* bytes that were decoded in vain */
     uint64_t examined; /* bytes that were summed up or decoded to examine the rest */
 
@@ -45,6 +45,13 @@ typedef struct reader_batch {
  * last record: RECORD_END at a zero length or the end of the file, RECORD_SHORT where the file ends
  * inside a record. A read error is a failure, never an end. */
 pkv_status reader_next(reader *in, reader_batch *batch);
+
+/* Has at least `wanted` bytes of the file in the buffer, or all that are left; some more where it
+ * is not known how many are wanted (0). The buffer's bytes may move. */
+pkv_status reader_fill(reader *in, size_t wanted);
+/* Bytes of the file behind those in the buffer. */
+uint64_t reader_unread(const reader *in);
+pkv_status reader_fail_memory(const reader *in, size_t size);
 
 /* Goes to any place of the file. */
 void reader_go(reader *in, uint64_t offset);

@@ -194,18 +194,32 @@ static bool checksum_holds(const uint8_t *data, const uint8_t *message, const ui
            load_u32(field + 1) == checksum(seed, data, (size_t)(field - data));
 }
 
-record_result record_decode(const uint8_t *data, size_t available, uint32_t seed,
-                            record_origin origin, record *entry, size_t *size) {
+/* *message is set for RECORD_OK. */
+static inline record_result frame(const uint8_t *data, size_t available, record_origin origin,
+                                  size_t *size, const uint8_t **message) {
     *size = 0;
     if (available == 0) return RECORD_END;
 
     uint64_t length;
-    const uint8_t *message = varint_read(data, data + available, &length);
-    if (!message) return available < VARINT_MAX ? RECORD_SHORT : RECORD_BAD;
+    *message = varint_read(data, data + available, &length);
+    if (!*message) return available < VARINT_MAX ? RECORD_SHORT : RECORD_BAD;
     if (length == 0 && origin == RECORD_OURS) return RECORD_END;
     if (length > MESSAGE_MAX && !PLANTED(skip_length_bound)) return RECORD_BAD;
-    *size = (size_t)(message - data) + (size_t)length;
-    if (*size > available) return RECORD_SHORT;
+    *size = (size_t)(*message - data) + (size_t)length;
+    return *size > available ? RECORD_SHORT : RECORD_OK;
+}
+
+record_result record_frame(const uint8_t *data, size_t available, record_origin origin,
+                           size_t *size) {
+    const uint8_t *message;
+    return frame(data, available, origin, size, &message);
+}
+
+record_result record_decode(const uint8_t *data, size_t available, uint32_t seed,
+                            record_origin origin, record *entry, size_t *size) {
+    const uint8_t *message;
+    record_result result = frame(data, available, origin, size, &message);
+    if (result != RECORD_OK) return result;
 
     const uint8_t *end = data + *size;
     if (origin == RECORD_OURS) {

@@ -37,8 +37,12 @@ typedef enum record_origin {
     RECORD_FOREIGN /* the crate's: no checksum is asked for, a zero length unsets the empty key */
 } record_origin;
 
-/* Decodes the record at `data`; key and value point into it. *size is the whole size, also for
- * RECORD_SHORT where the length itself could be read (else 0). */
+/* Finds out how large the record at `data` is, by its length alone. *size is the whole size, also
+ * for RECORD_SHORT where the length itself could be read (else 0). */
+record_result record_frame(const uint8_t *data, size_t available, record_origin origin,
+                           size_t *size);
+
+/* Decodes the record at `data`; key and value point into it. *size is as record_frame has it. */
 record_result record_decode(const uint8_t *data, size_t available, uint32_t seed,
                             record_origin origin, record *entry, size_t *size);
 

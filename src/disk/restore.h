@@ -1,7 +1,8 @@
 /* restore.h - what a stopped store left, read back: the published snapshot, then every later log.
  *
- * Shards of one ordinal hold different keys, so they are read in parallel; ordinals follow each
- * other. Nothing depends on how many shards there were, or will be.
+ * Shards of one ordinal hold different keys, so they are read in parallel, and several threads can
+ * be at each (pipeline.h); ordinals follow each other. Nothing depends on how many shards there
+ * were or will be, nor on the number of threads.
  *
  * What comes back of each log shard is a prefix of its history:
  *  - An invalid record ends a log. Behind everything known to have been flushed it is a torn tail:
@@ -14,18 +15,9 @@
 #ifndef PKV_RESTORE_H
 #define PKV_RESTORE_H
 
-#include "findings.h"
 #include "manifest.h"
-#include "record.h"
+#include "pipeline.h"
 #include "../os/visibility.h"
-
-typedef struct restore_sink {
-    /* Applies the records in order; *applied tells how many, also on failure. Called from several
-     * threads; the records' bytes are only valid during the call. */
-    pkv_status (*apply)(void *context, const record *entries, size_t count, record_origin origin,
-                        size_t *applied);
-    void *context;
-} restore_sink;
 
 typedef struct restore_result {
     uint64_t entries;   /* records applied */
@@ -38,11 +30,6 @@ typedef struct restore_result {
  */
 pkv_status restore_run(const os_folder *folder, manifest *m, unsigned threads,
                        const restore_sink *sink, restore_result *result);
-
-/* The same, file by file, and then the backups: what would fail restore_run is told as a finding,
- * and so are torn tails. */
-pkv_status restore_examine(const os_folder *folder, manifest *m, const restore_sink *sink,
-                           findings *to);
 
 /* Cuts the logs to the manifest's sizes and flushes them. */
 pkv_status restore_repair(const os_folder *folder, const manifest *m);

@@ -78,7 +78,10 @@ void memory_clear(memory *m, uint32_t index) {
 /* ---- Keys */
 
 memory_key memory_key_of(const memory *m, pkv_bytes key) {
-    uint64_t hash = hash_bytes(key.data, key.size, m->seed);
+    return memory_key_with(m, key, hash_bytes(key.data, key.size, m->seed));
+}
+
+memory_key memory_key_with(const memory *m, pkv_bytes key, uint64_t hash) {
     uint32_t index = m->shard_bits == 0 ? 0 : (uint32_t)(hash >> (64 - m->shard_bits));
     return (memory_key){.bytes = key, .hash = hash, .shard = index};
 }
@@ -167,8 +170,7 @@ static void count_block(shard *s, uint32_t offset, bool gone) {
     }
 }
 
-/* Makes the change visible. The exclusive lock is held. */
-static void publish(shard *s, const memory_change *change) {
+void shard_publish(shard *s, const memory_change *change) {
     place at = {.line = change->bucket, .index = change->slot, .offset = change->old};
     if (change->block == 0) {
         table_remove(s, &at);
@@ -181,17 +183,20 @@ static void publish(shard *s, const memory_change *change) {
     }
 }
 
-void memory_apply(memory *m, memory_change *change) {
-    shard *s = shard_of(m, change->shard);
-    bool locked = seqlock_begin_write(&s->lock);
-    publish(s, change);
-    seqlock_end_write(&s->lock, locked);
-
+void shard_settle(shard *s, const memory_change *change) {
     if (change->block != 0) count_block(s, change->block, false);
     if (change->old != 0) {
         count_block(s, change->old, true);
         give_block(s, change->old);
     }
+}
+
+void memory_apply(memory *m, memory_change *change) {
+    shard *s = shard_of(m, change->shard);
+    bool locked = seqlock_begin_write(&s->lock);
+    shard_publish(s, change);
+    seqlock_end_write(&s->lock, locked);
+    shard_settle(s, change);
     table_balance(s);
     upkeep_step(s);
 }

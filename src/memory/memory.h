@@ -8,6 +8,8 @@
  *              │  └ space     the span as runs of chunks, committed and discarded (space.h)
  *              └ upkeep    evacuation of sparse chunks (upkeep.h)
  *
+ * memory.c reads and changes single entries, load.c makes many changes at once, walk.c iterates.
+ *
  * All that a shard holds is addressed by offsets in its span; no pointer lies in the region.
  *
  * Locking. Each shard has a writer lock (one writer prepares, logs and applies a change while he
@@ -45,6 +47,8 @@ typedef struct memory_key {
 } memory_key;
 
 memory_key memory_key_of(const memory *m, pkv_bytes key);
+/* The same, where the hash is known. */
+memory_key memory_key_with(const memory *m, pkv_bytes key, uint64_t hash);
 
 /* ---- Changing. Between memory_begin and memory_end the caller holds the shard's writer lock. */
 
@@ -72,6 +76,30 @@ pkv_status memory_prepare_unset(memory *m, const memory_key *key, memory_change 
  * a bucket, moving a few entries out of a sparse chunk. */
 void memory_apply(memory *m, memory_change *change);
 void memory_abandon(memory *m, memory_change *change);
+
+/* ---- Loading: many changes at once, as long as nobody reads. */
+
+typedef struct memory_item {
+    memory_key key;
+    pkv_bytes value;
+    pkv_type type;
+    bool unset; /* value and type mean nothing */
+} memory_item;
+
+/* About how many changes each shard has had, and will have had at the end. */
+typedef struct memory_progress {
+    uint64_t made, expected;
+} memory_progress;
+
+#define MEMORY_LOAD_MAX 64u
+
+/* Makes up to MEMORY_LOAD_MAX changes in order; *done tells how many, also on failure. The caller
+ * holds the writer locks of their shards. Where the index grows, it grows to what the shard is
+ * expected to need. */
+pkv_status memory_load(memory *m, const memory_item *items, size_t count, memory_progress progress,
+                       size_t *done);
+/* Gives back what the index of a shard has grown too far. */
+void memory_trim(memory *m, uint32_t shard);
 
 /* ---- Reading (read.c). No lock is held by the caller. */
 

@@ -51,5 +51,10 @@ static inline table_key memory_table_key(const memory_key *key) {
     return (table_key){.data = key->bytes.data, .size = key->bytes.size, .hash = key->hash};
 }
 
+/* memory.c: makes the change visible, where there may be readers in a write of the table lock. */
+void shard_publish(shard *s, const memory_change *change);
+/* Counts it, and gives back what it has replaced. */
+void shard_settle(shard *s, const memory_change *change);
+
 #include "../os/visibility_end.h"
 #endif

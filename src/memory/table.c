@@ -255,9 +255,12 @@ static slots chain_seek(const shard *s, uint32_t line, uint32_t *index) {
 }
 
 static slots chain_last(const shard *s, uint32_t line) {
-    slots at = table_line_slots(s, line);
-    while (*at.link != 0) at = table_node_slots(s, *at.link);
-    return at;
+    uint32_t node = 0, next = *table_line_slots(s, line).link;
+    while (next != 0) {
+        node = next;
+        next = *node_link(s, node);
+    }
+    return node != 0 ? table_node_slots(s, node) : table_line_slots(s, line);
 }
 
 bool table_prepare_insert(shard *s, uint32_t line) {
@@ -480,12 +483,39 @@ static void merge(shard *s) {
     }
 }
 
+/* Entries that so many buckets hold before one is split. */
+static uint64_t entries_for(const shard *s, uint32_t buckets) {
+    return (uint64_t)buckets * (s->fixed_keys ? LOAD_FIXED : LOAD);
+}
+
 void table_balance(shard *s) {
     uint64_t entries = counter_get(&s->entries);
-    uint64_t full = (uint64_t)s->table.buckets * (s->fixed_keys ? LOAD_FIXED : LOAD);
+    uint64_t full = entries_for(s, s->table.buckets);
     if (entries > full) {
         split(s);
     } else if (entries < MERGE_LOAD(full) && s->table.buckets > 1) {
+        merge(s);
+    }
+}
+
+bool table_is_full(const shard *s) {
+    return counter_get(&s->entries) > entries_for(s, s->table.buckets);
+}
+
+void table_grow(shard *s, uint64_t entries) {
+    uint32_t before;
+    do {
+        before = s->table.buckets;
+        split(s);
+    } while (s->table.buckets > before && entries > entries_for(s, s->table.buckets));
+}
+
+void table_trim(shard *s) {
+    uint64_t entries = counter_get(&s->entries);
+    uint32_t before = 0;
+    while (s->table.buckets != before && s->table.buckets > 1 &&
+           entries <= entries_for(s, s->table.buckets - 1)) {
+        before = s->table.buckets;
         merge(s);
     }
 }

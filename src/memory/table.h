@@ -113,6 +113,11 @@ void table_remove(shard *s, const place *at);
 /* Splits or merges one bucket if the load asks for it and there is memory. Takes the exclusive
  * lock. */
 void table_balance(shard *s);
+/* While a shard is loaded, in the place of table_balance: whether a bucket is to be split; splits
+ * one, and as many more as `entries` need. table_trim merges those that are not needed. */
+bool table_is_full(const shard *s);
+void table_grow(shard *s, uint64_t entries);
+void table_trim(shard *s);
 
 #include "../os/visibility_end.h"
 #endif
