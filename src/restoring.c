@@ -9,6 +9,9 @@
 #include "bytes/planted.h"
 #include "os/parallel.h"
 
+/* Not worth a thread. */
+#define RECORDS_FEW 10000u
+
 typedef struct restoring {
     pkv *store;
     unsigned part_bits;
@@ -83,6 +86,7 @@ pkv_status store_restore(pkv *store) {
     restore_sink sink = {r.part_bits, hash_record, apply, &r};
     pkv_status status = disk_restore(&store->disk, threads, &sink, &store->restored);
     if (status) return status;
+    if (store->restored.entries < RECORDS_FEW) threads = 1;
     return parallel_run(threads, store->memory.shard_count, PARALLEL_WITH_CALLER, trim,
                         &store->memory);
 }

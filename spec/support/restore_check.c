@@ -19,9 +19,11 @@
 #include "../../src/pkv.h"
 
 #ifdef __SANITIZE_THREAD__
-#define OPERATIONS 10000u
+#define OPERATIONS 6000u
+#define ROUNDS     2
 #else
 #define OPERATIONS 40000u
+#define ROUNDS     5
 #endif
 #define KEYS         300u
 #define LARGEST      (READER_LARGE + READER_LARGE / 2)
@@ -42,7 +44,7 @@ typedef struct operation {
 static operation history[OPERATIONS];
 static uint64_t offsets[OPERATIONS]; /* of its record in a log of its own */
 static uint8_t value[LARGEST];
-static char base[] = "/tmp/pkv-restore-XXXXXX";
+static char base[64];
 static unsigned seed;
 static int passed, failed;
 
@@ -340,7 +342,7 @@ static void sinks(const char *path) {
     check(ok, "the folder can be read", path, 0);
     for (unsigned i = 0; i < THREAD_TRIES && ok; i++) {
         comes_in_order(&folder, &m, thread_counts[i]);
-        for (int round = 0; round < 5; round++) {
+        for (int round = 0; round < ROUNDS; round++) {
             failures_are_told(&folder, &m, thread_counts[i]);
             damage_is_told(path, &folder, &m, random_below(OPERATIONS), thread_counts[i]);
         }
@@ -364,7 +366,7 @@ static void damaged(void) {
     if (child == 0) _exit(!write_history(unclean, &config, ABSENT, false));
     int status = 1;
     check(waitpid(child, &status, 0) == child && status == 0, "is written", "unclean", 0);
-    for (int round = 0; round < 5; round++) is_cut(unclean, random_below(OPERATIONS));
+    for (int round = 0; round < ROUNDS; round++) is_cut(unclean, random_below(OPERATIONS));
     is_cut(unclean, 0);
     is_cut(unclean, OPERATIONS - 1);
 }
@@ -372,6 +374,8 @@ static void damaged(void) {
 int main(int argc, char **argv) {
     seed = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : (unsigned)time(NULL) | 1;
     printf("restore_check: seed %u\n", seed);
+    const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    (void)snprintf(base, sizeof base, "%s/pkv-restore-XXXXXX", parent);
     if (!mkdtemp(base)) return 1;
     comes_back("strings", (pkv_config){0}, ABSENT);
     comes_back("integers", (pkv_config){.keys = PKV_KEYS_FIXED}, ABSENT);

@@ -10,7 +10,7 @@
 #include "../os/parallel.h"
 
 /* More threads than this have little to do at one file: they wait for what is read. */
-#define THREADS_PER_FILE 4u
+#define THREADS_PER_FILE 8u
 
 typedef struct restore {
     const restore_sink *sink;
@@ -118,13 +118,20 @@ static uint64_t group_bytes(const restore *r) {
     return bytes;
 }
 
+/* No more than there is work for. */
+static size_t count_workers(const restore *r, unsigned threads) {
+    uint64_t most = (uint64_t)r->judge.group->shard_count * THREADS_PER_FILE;
+    uint64_t buffers = r->group_bytes / READER_BUFFER + 1;
+    if (buffers < most) most = buffers;
+    return threads < most ? threads : (size_t)most;
+}
+
 static pkv_status read_group(restore *r, judge group, unsigned threads) {
     r->judge = group;
     r->group_bytes = group_bytes(r);
     r->entries_before = r->result->entries;
     r->next = 0;
-    uint64_t most = (uint64_t)group.group->shard_count * THREADS_PER_FILE;
-    r->workers = threads < most ? threads : (size_t)most;
+    r->workers = count_workers(r, threads);
     pkv_status status = parallel_run(threads, r->workers, PARALLEL_WITH_CALLER, work, r);
     for (size_t i = 0; i < r->workers; i++) pipeline_rest(&r->pipelines[i]);
     return status;

@@ -92,6 +92,7 @@ pkv_status slice_read(slice *s, reader *in) {
 }
 
 void slice_decode(slice *s, const reader *in) {
+    if (s->count == 0) return; /* there may be no buffer yet */
     size_t count = s->count, left = s->size, size = 0;
     const uint8_t *at = s->buffer + s->begin;
     for (size_t i = 0; i < count; i++, at += size, left -= size) {
