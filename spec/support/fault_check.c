@@ -448,36 +448,6 @@ static void memory_is_kept(void) {
     remove_store();
 }
 
-/* Memory is not there before a restore touches it. */
-static void memory_comes_late(void) {
-    enum { SIZE = 1000, VALUES = 2000 };
-    char bytes[SIZE], got[SIZE];
-    pkv *store = open_store(PKV_SYNC_OS);
-    probe_plan plan = {"MADV_POPULATE_WRITE", PROBE_ERROR, EINVAL, 1, PROBE_EVER};
-    (void)snprintf(doing, sizeof doing, "memory that cannot be had beforehand");
-    int bad = 0;
-    for (int i = 0; i < VALUES; i++) {
-        char k[16];
-        memset(bytes, 'a' + i % 26, SIZE);
-        bad += pkv_set(store, number(k, i), (pkv_bytes){bytes, SIZE}) != PKV_OK;
-    }
-    check(bad == 0 && pkv_close(store) == PKV_OK, "it is written");
-    probe_fail(&plan, 1);
-    store = open_store(PKV_SYNC_OS);
-    check(probe_met() > 0, "it is asked for");
-    heal();
-    for (int i = 0; i < VALUES; i++) {
-        char k[16];
-        size_t size = 0;
-        memset(bytes, 'a' + i % 26, SIZE);
-        bad += pkv_get(store, number(k, i), got, SIZE, &size) != PKV_OK || size != SIZE ||
-               memcmp(got, bytes, SIZE) != 0;
-    }
-    check(bad == 0, "everything is restored");
-    check(pkv_close(store) == PKV_OK, "close");
-    remove_store();
-}
-
 /* ---- Were all of them reached? */
 
 static void check_sites(void) {
@@ -504,7 +474,6 @@ int main(void) {
     lock_is_held();
     two_fail();
     memory_is_kept();
-    memory_comes_late();
     disk_is_full();
     close_of_manifest_fails();
     for (unsigned flush = 0; flush <= 2; flush++) names_are_durable(flush);

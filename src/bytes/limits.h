@@ -46,8 +46,8 @@
 #define WAL_SEGMENT_MAX ((uint64_t)16 << 10)
 #else
 /* Of a file that several threads read, so many records are read at once, and so many bytes. */
-#define SLICE_RECORDS   2048u
-#define READER_BUFFER   ((size_t)256 << 10)
+#define SLICE_RECORDS   1024u
+#define READER_BUFFER   ((size_t)128 << 10)
 /* Shards grow by chunks of this size. */
 #define CHUNK_BYTES     ((uint32_t)64 << 10)
 /* A log is extended by half its size, within these bounds. */

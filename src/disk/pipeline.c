@@ -1,6 +1,7 @@
 /* pipeline.c - see pipeline.h. */
 #include "pipeline.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include "judge.h"
 #include "../os/error.h"
@@ -11,7 +12,7 @@
 
 struct sorted_batch {
     sorted_batch *next; /* of the idle ones */
-    slice *read;
+    slice read;
     uint64_t number;
     uint64_t expected; /* see sink_batch */
     bool is_sorted;    /* all but admitted */
@@ -38,8 +39,8 @@ void pipeline_rest(pipeline *p) {
     while (p->idle) {
         sorted_batch *batch = p->idle;
         p->idle = batch->next;
-        slice_free(batch->read);
-        os_give(batch, sizeof *batch);
+        free(batch->read.buffer);
+        free(batch);
         p->made--;
     }
 }
@@ -50,17 +51,26 @@ void pipeline_destroy(pipeline *p) {
     os_mutex_destroy(&p->lock);
 }
 
-static void add_batch(pipeline *p) {
-    sorted_batch *batch = os_take(sizeof *batch);
-    if (!batch) return;
-    batch->read = slice_new();
-    if (!batch->read) {
-        os_give(batch, sizeof *batch);
-        return;
+/* A batch is made when it is needed, so that a small file takes little memory. Without memory for
+ * more, those that there are will do. */
+static sorted_batch *take_idle(pipeline *p) {
+    sorted_batch *batch = p->idle;
+    if (batch) {
+        p->idle = batch->next;
+        return batch;
     }
+    batch = calloc(1, sizeof *batch);
+    if (batch) {
+        p->made++;
+    } else {
+        p->most = p->made;
+    }
+    return batch;
+}
+
+static void make_idle(pipeline *p, sorted_batch *batch) {
     batch->next = p->idle;
     p->idle = batch;
-    p->made++;
 }
 
 static void wait_for_move(pipeline *p) {
@@ -100,12 +110,12 @@ static pkv_status sort(const pipeline *p, sorted_batch *batch) {
     const restore_sink *sink = p->sink;
     sink_item *found = batch->found;
     size_t count = 0, at[SINK_PARTS_MAX] = {0};
-    for (size_t i = 0; i < batch->read->count; i++) {
+    for (size_t i = 0; i < batch->read.count; i++) {
         sink_item *item = &found[count];
-        item->entry = &batch->read->entries[i];
+        item->entry = &batch->read.entries[i];
         pkv_status status = sink->hash(sink->context, item->entry, p->in.origin, &item->hash);
         if (status == PKV_NOT_FOUND) continue;
-        if (status) return fail_at(p, batch->read, item->entry);
+        if (status) return fail_at(p, &batch->read, item->entry);
         at[part_of(sink, item->hash)]++;
         count++;
     }
@@ -137,7 +147,7 @@ static bool is_orphan(const pipeline *p, const slice *read) {
 }
 
 static void admit(pipeline *p, sorted_batch *batch) {
-    const slice *read = batch->read;
+    const slice *read = &batch->read;
     if (batch->status) {
         fail_batch(p, batch->number, &batch->error);
     } else if (is_orphan(p, read)) {
@@ -162,27 +172,31 @@ static void admit_sorted(pipeline *p) {
 /* ---- Reading */
 
 static bool can_read(const pipeline *p) {
-    return !p->is_reading && !p->is_exhausted && !p->is_over && p->idle &&
-           p->next - p->first < BATCHES_MAX;
+    return !p->is_reading && !p->is_exhausted && !p->is_over && (p->idle || p->made < p->most);
 }
 
 static void read_next(pipeline *p) {
-    sorted_batch *batch = p->idle;
-    p->idle = batch->next;
+    sorted_batch *batch = take_idle(p);
+    if (!batch) {
+        if (p->made > 0) return;
+        (void)reader_fail_memory(&p->in, sizeof *batch);
+        fail_batch(p, 0, pkv_error_detail());
+        return;
+    }
     batch->number = p->next++;
     batch->is_sorted = false;
     p->on_way[batch->number % BATCHES_MAX] = batch;
     p->is_reading = true;
     os_unlock(&p->lock);
-    batch->status = slice_read(batch->read, &p->in);
+    batch->status = slice_read(&batch->read, &p->in);
     os_lock(&p->lock);
-    p->is_exhausted = batch->status || batch->read->ended != RECORD_OK;
-    batch->is_large = !batch->status && batch->read->capacity > READER_LARGE;
+    p->is_exhausted = batch->status || batch->read.ended != RECORD_OK;
+    batch->is_large = !batch->status && batch->read.capacity > READER_LARGE;
     p->is_reading = batch->is_large;
     tell_move(p);
     os_unlock(&p->lock);
     if (!batch->status) {
-        slice_decode(batch->read, &p->in);
+        slice_decode(&batch->read, &p->in);
         batch->status = sort(p, batch);
     }
     if (batch->status) batch->error = *pkv_error_detail();
@@ -203,13 +217,12 @@ static void retire(pipeline *p) {
     }
     for (; p->first < first; p->first++) {
         sorted_batch *batch = p->on_way[p->first % BATCHES_MAX];
-        if (batch->read->ended != RECORD_OK) return;
+        if (batch->read.ended != RECORD_OK) return;
         if (batch->is_large) {
-            slice_reclaim(batch->read, &p->in);
+            slice_reclaim(&batch->read, &p->in);
             p->is_reading = false;
         }
-        batch->next = p->idle;
-        p->idle = batch;
+        make_idle(p, batch);
     }
 }
 
@@ -222,7 +235,7 @@ static pkv_status apply_batch(const pipeline *p, const sorted_batch *from, unsig
                         .expected = from->expected};
     if (batch.count == 0) return PKV_OK;
     pkv_status status = p->sink->apply(p->sink->context, &batch, &applied);
-    return status ? fail_at(p, from->read, batch.items[applied].entry) : PKV_OK;
+    return status ? fail_at(p, &from->read, batch.items[applied].entry) : PKV_OK;
 }
 
 static void apply_part(pipeline *p, unsigned part) {
@@ -256,12 +269,13 @@ static unsigned longest_wait(const pipeline *p, uint64_t *backlog) {
 /* ---- All of it */
 
 /* Does one thing that is to be done. False if nothing is left that others are not at. Many records
- * of one part at once are better than few, so parts wait until half of the batches are full. */
+ * of one part at once are better than few, so parts wait until half of the batches that there may
+ * be are full. */
 static bool work(pipeline *p) {
     uint64_t backlog;
     unsigned part = longest_wait(p, &backlog);
     if (p->failed != NONE) return false;
-    if (backlog * 2 >= p->made || (backlog > 0 && !can_read(p))) {
+    if (backlog * 2 >= p->most || (backlog > 0 && !can_read(p))) {
         apply_part(p, part);
     } else if (can_read(p)) {
         read_next(p);
@@ -276,13 +290,8 @@ static bool work(pipeline *p) {
 /* Locked on entry and on return. */
 static void run(pipeline *p) {
     p->threads++;
-    for (unsigned i = 0; i < BATCHES_PER_THREAD && p->made < BATCHES_MAX; i++) {
-        if (p->made < p->threads * BATCHES_PER_THREAD) add_batch(p);
-    }
-    if (p->made == 0) {
-        (void)fail(PKV_NO_MEMORY, p->in.name, NO_OFFSET, 0, "no memory to read %s", p->in.name);
-        fail_batch(p, 0, pkv_error_detail());
-    }
+    p->most = p->threads * BATCHES_PER_THREAD;
+    if (p->most > BATCHES_MAX) p->most = BATCHES_MAX;
     while (work(p)) continue;
     p->threads--;
     tell_move(p);
@@ -316,10 +325,9 @@ static void put_back(pipeline *p) {
     for (uint64_t number = p->next; number-- > p->first;) {
         sorted_batch *batch = p->on_way[number % BATCHES_MAX];
         bool is_last = p->failed == NONE && !p->is_orphan && number + 1 == p->admitted;
-        if (is_last) slice_return(batch->read, &p->in);
-        slice_reclaim(batch->read, &p->in);
-        batch->next = p->idle;
-        p->idle = batch;
+        if (is_last) slice_return(&batch->read, &p->in);
+        slice_reclaim(&batch->read, &p->in);
+        make_idle(p, batch);
     }
 }
 

@@ -53,9 +53,9 @@ typedef struct pipeline_facts {
     uint64_t group_bytes;    /* of the file and those that are read beside it */
 } pipeline_facts;
 
-/* Batches that are on their way at most, and how many each thread adds to those that there are. */
-#define BATCHES_MAX        256u
-#define BATCHES_PER_THREAD 4u
+/* Batches that there may be, and how many of them for each thread. */
+#define BATCHES_MAX        64u
+#define BATCHES_PER_THREAD 8u
 
 typedef struct sorted_batch sorted_batch;
 
@@ -71,7 +71,7 @@ typedef struct pipeline {
     bool is_open;
 
     sorted_batch *idle;
-    unsigned made;                     /* batches there are */
+    unsigned made, most;               /* batches there are, and may be */
     sorted_batch *on_way[BATCHES_MAX]; /* by number; from `first` up to `next` */
     uint64_t first, admitted, next;    /* numbers: < admitted: can be applied */
     uint64_t applied[SINK_PARTS_MAX];  /* by the part: all of a lower number */

@@ -38,7 +38,7 @@ pkv_status reader_open(reader *in, const os_folder *folder, const file_name *nam
 
 void reader_close(reader *in) {
     if (in->fd >= 0 && in->name[0]) (void)os_file_close(in->fd);
-    os_give(in->buffer, in->capacity);
+    free(in->buffer);
     free(in->sums);
     memset(in, 0, sizeof *in);
     in->fd = -1;
@@ -50,10 +50,8 @@ pkv_status reader_fail_memory(const reader *in, size_t size) {
 }
 
 static pkv_status resize(reader *in, size_t size) {
-    uint8_t *buffer = os_take(size);
+    uint8_t *buffer = realloc(in->buffer, size);
     if (!buffer) return reader_fail_memory(in, size);
-    if (in->end > 0) memcpy(buffer, in->buffer, in->end);
-    os_give(in->buffer, in->capacity);
     in->buffer = buffer;
     in->capacity = size;
     return PKV_OK;

@@ -1,18 +1,9 @@
 /* slice.c - see slice.h. */
 #include "slice.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include "../bytes/checksum.h"
-
-slice *slice_new(void) {
-    return os_take(sizeof(slice));
-}
-
-void slice_free(slice *s) {
-    if (!s) return;
-    os_give(s->buffer, s->capacity);
-    os_give(s, sizeof *s);
-}
 
 /* ---- Reading */
 
@@ -69,8 +60,8 @@ static pkv_status hand_over(slice *s, reader *in) {
     size_t behind = in->begin + s->size, rest = in->end - behind;
     if (s->count == 0) return PKV_OK;
     if (s->capacity < rest) {
-        os_give(s->buffer, s->capacity);
-        s->buffer = os_take(rest);
+        free(s->buffer);
+        s->buffer = malloc(rest);
         s->capacity = s->buffer ? rest : 0;
         if (!s->buffer) return reader_fail_memory(in, rest);
     }
@@ -126,7 +117,7 @@ void slice_reclaim(slice *s, reader *in) {
         in->end = rest;
     }
     if (s->capacity <= READER_LARGE) return;
-    os_give(s->buffer, s->capacity);
+    free(s->buffer);
     s->buffer = NULL;
     s->capacity = 0;
 }

@@ -18,12 +18,9 @@ typedef struct slice {
     uint64_t offset;     /* of the first one */
     size_t size;         /* of all of them */
 
-    uint8_t *buffer;
+    uint8_t *buffer;             /* allocated; the owner of the slice frees it */
     size_t capacity, begin, end; /* buffer[begin .. end) holds the file from `offset` on */
 } slice;
-
-slice *slice_new(void); /* NULL if there is no memory */
-void slice_free(slice *s);
 
 /* Takes the next records from the reader, as many as lie in its buffer, and looks at their lengths
  * only. A slice that has ended with something other than RECORD_OK is the last one: RECORD_END at a

@@ -112,10 +112,8 @@ static uint32_t find_alike(const arena *a, uint32_t size) {
 /* The rest of it will be dead. */
 static uint32_t find_slightly_larger(const arena *a, uint32_t size) {
     if (size + MIN_GRANULES > LIST_EXACT) return 0;
-    for (uint32_t list = size + 1; list < size + MIN_GRANULES; list++) {
-        if (a->lists[list] != 0) return a->lists[list];
-    }
-    return 0;
+    unsigned list = list_next(a, size + 1);
+    return list < size + MIN_GRANULES ? a->lists[list] : 0;
 }
 
 static uint32_t find_free(const arena *a, uint32_t size) {

@@ -72,14 +72,8 @@ void *os_reserve(size_t size);
 void os_unreserve(void *base, size_t size);
 /* Makes part of a reservation readable, writable memory, zeroed. */
 int os_commit(void *base, size_t size);
-/* Has the memory behind a committed part present before it is touched. A hint. */
-void os_populate(void *base, size_t size);
 /* Gives the memory behind a committed part back; it stays committed, and zeroed when next used. */
 void os_discard(void *base, size_t size);
-/* Zeroed memory in pages of its own, for what is large and needed for a while: unlike the heap's,
- * it goes back to the system at once. NULL if there is none. os_give takes NULL too. */
-void *os_take(size_t size);
-void os_give(void *base, size_t size);
 /* Maps [offset, offset + size) of a file into a reservation at `base`, shared and writable, and has
  * every page present and writable on return. An error (ENOSPC, EINVAL on old kernels) leaves the
  * range unusable until mapped again, and raises no signal. */

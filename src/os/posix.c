@@ -9,7 +9,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -43,54 +42,9 @@ int os_commit(void *base, size_t size) {
     return mprotect(base, size, PROT_READ | PROT_WRITE) == 0 ? 0 : errno;
 }
 
-void os_populate(void *base, size_t size) {
-#ifdef MADV_POPULATE_WRITE
-    uintptr_t page = os_page_size(), from = (uintptr_t)base / page * page;
-    (void)madvise((void *)from, (uintptr_t)base + size - from, MADV_POPULATE_WRITE);
-#else
-    (void)base;
-    (void)size;
-#endif
-}
-
 void os_discard(void *base, size_t size) {
     if (madvise(base, size, MADV_DONTNEED) != 0) memset(base, 0, size);
 }
-
-/* AddressSanitizer watches the heap, and nothing else. */
-#if defined(__SANITIZE_ADDRESS__)
-#define HEAP_IS_WATCHED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HEAP_IS_WATCHED 1
-#endif
-#endif
-
-#ifdef HEAP_IS_WATCHED
-
-void *os_take(size_t size) {
-    return calloc(1, size);
-}
-
-void os_give(void *base, size_t size) {
-    (void)size;
-    free(base);
-}
-
-#else
-
-void *os_take(size_t size) {
-    void *base = os_reserve(size);
-    if (!base || os_commit(base, size) == 0) return base;
-    os_unreserve(base, size);
-    return NULL;
-}
-
-void os_give(void *base, size_t size) {
-    if (base) os_unreserve(base, size);
-}
-
-#endif
 
 /* ---- Threads */
 
