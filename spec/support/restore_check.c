@@ -4,11 +4,13 @@
  *
  *     restore_check [seed]
  */
+#include <malloc.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +19,13 @@
 #include "../../src/disk/restore.h"
 #include "../../src/os/error.h"
 #include "../../src/pkv.h"
+
+/* They keep what is freed, so that memory says nothing. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
 
 #ifdef __SANITIZE_THREAD__
 #define OPERATIONS 6000u
@@ -180,6 +189,13 @@ static void flip(const char *path, uint64_t offset) {
     if (file) fclose(file);
 }
 
+static uint64_t size_of_log(const char *path) {
+    char name[PATH_BYTES + 40];
+    struct stat facts;
+    (void)snprintf(name, sizeof name, "%s/%s", path, LOG_NAME);
+    return stat(name, &facts) == 0 ? (uint64_t)facts.st_size : UINT64_MAX;
+}
+
 /* Where the records of a folder's only log begin. */
 static bool find_offsets(const os_folder *folder, const manifest *m) {
     file_name name = {.ordinal = 1, .shard = 0, .shard_count = 1, .kind = FILE_DIFF};
@@ -217,6 +233,8 @@ static void is_cut(const char *from, uint32_t number) {
             check(holds(store, number, false), "what is before comes back", LOG_NAME,
                   thread_counts[i]);
             check(pkv_close(store) == PKV_OK, "it closes", LOG_NAME, thread_counts[i]);
+            check(size_of_log(path) == offsets[number], "its tail is cut off", LOG_NAME,
+                  thread_counts[i]);
         }
         shell("rm -rf %s%s", path, "");
     }
@@ -267,14 +285,19 @@ static pkv_status apply(void *context, const sink_batch *batch, size_t *applied)
     return status;
 }
 
-static pkv_status feed(const os_folder *folder, const manifest *m, unsigned threads, sink *s) {
+static pkv_status feed_to(const os_folder *folder, const manifest *m, unsigned threads,
+                          const restore_sink *to) {
     manifest copy;
     restore_result result;
-    restore_sink to = {.part_bits = 5, .hash = hash, .apply = apply, .context = s};
     if (manifest_copy(m, &copy) != PKV_OK) return PKV_NO_MEMORY;
-    pkv_status status = restore_run(folder, &copy, threads, &to, &result);
+    pkv_status status = restore_run(folder, &copy, threads, to, &result);
     manifest_release(&copy);
     return status;
+}
+
+static pkv_status feed(const os_folder *folder, const manifest *m, unsigned threads, sink *s) {
+    restore_sink to = {.part_bits = 5, .hash = hash, .apply = apply, .context = s};
+    return feed_to(folder, m, threads, &to);
 }
 
 static bool told(pkv_status status, pkv_status wanted, uint32_t number) {
@@ -334,12 +357,18 @@ static void damage_is_told(const char *path, const os_folder *folder, const mani
     flip(path, offsets[number] + 2);
 }
 
+static bool read_folder(const char *path, os_folder *folder, manifest *m) {
+    bool found = false, ok = os_folder_open(path, folder) == 0;
+    ok = ok && manifest_read(folder, m, &found) == PKV_OK && found;
+    check(ok, "the folder can be read", path, 0);
+    return ok;
+}
+
 static void sinks(const char *path) {
     os_folder folder;
     manifest m = {0};
-    bool found = false, ok = os_folder_open(path, &folder) == 0;
-    ok = ok && manifest_read(&folder, &m, &found) == PKV_OK && found && find_offsets(&folder, &m);
-    check(ok, "the folder can be read", path, 0);
+    bool ok = read_folder(path, &folder, &m) && find_offsets(&folder, &m);
+    check(ok, "the records are found", path, 0);
     for (unsigned i = 0; i < THREAD_TRIES && ok; i++) {
         comes_in_order(&folder, &m, thread_counts[i]);
         for (int round = 0; round < ROUNDS; round++) {
@@ -349,6 +378,69 @@ static void sinks(const char *path) {
     }
     manifest_release(&m);
     os_folder_close(&folder);
+}
+
+/* ---- A sink that watches the memory */
+
+#define BULK       ((size_t)4 << 20)
+#define BULK_COUNT 20u
+
+typedef struct scales {
+    atomic_size_t most; /* bytes that the process had when it was looked at */
+    atomic_uint applied;
+} scales;
+
+static size_t resident_bytes(void) {
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file && fscanf(file, "%*u %lu", &pages) != 1) pages = 0;
+    if (file) fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static pkv_status hash_evenly(void *context, const record *entry, record_origin origin,
+                              uint64_t *bits) {
+    (void)context;
+    (void)origin;
+    *bits = (uint64_t) * (const uint8_t *)entry->key.data << 56;
+    return PKV_OK;
+}
+
+static pkv_status weigh(void *context, const sink_batch *batch, size_t *applied) {
+    scales *s = context;
+    size_t now = resident_bytes(), most = atomic_load(&s->most);
+    while (now > most && !atomic_compare_exchange_weak(&s->most, &most, now)) continue;
+    atomic_fetch_add(&s->applied, (unsigned)batch->count);
+    *applied = batch->count;
+    return PKV_OK;
+}
+
+/* One large record at a time, and the batches: a thread has eight, of 256 KiB at most. */
+static void large_records(const char *path) {
+    os_folder folder;
+    manifest m = {0};
+    pkv *store;
+    pkv_config config = {.snapshot_interval = PKV_SNAPSHOT_NEVER};
+    static uint8_t bytes[BULK];
+    bool ok = pkv_open(path, &config, &store) == PKV_OK;
+    for (uint8_t i = 0; i < BULK_COUNT && ok; i++) {
+        uint8_t key[] = {(uint8_t)(i * 12), i};
+        ok = pkv_set(store, (pkv_bytes){key, 2}, (pkv_bytes){bytes, BULK}) == PKV_OK;
+    }
+    check(ok && pkv_close(store) == PKV_OK, "is written", path, 0);
+    ok = read_folder(path, &folder, &m);
+    for (unsigned i = 0; i < THREAD_TRIES && ok; i++) {
+        scales s = {0};
+        size_t before = resident_bytes(), limit = BULK * 5 / 2 + thread_counts[i] * (2u << 20);
+        restore_sink to = {.part_bits = 5, .hash = hash_evenly, .apply = weigh, .context = &s};
+        check(feed_to(&folder, &m, thread_counts[i], &to) == PKV_OK && s.applied == BULK_COUNT,
+              "large records are read", path, thread_counts[i]);
+        check(SANITIZED || s.most < before + limit, "large records do not pile up", path,
+              thread_counts[i]);
+    }
+    manifest_release(&m);
+    os_folder_close(&folder);
+    shell("rm -rf %s%s", path, "");
 }
 
 /* ---- All of it */
@@ -372,8 +464,10 @@ static void damaged(void) {
 }
 
 int main(int argc, char **argv) {
+    char path[PATH_BYTES];
     seed = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : (unsigned)time(NULL) | 1;
     printf("restore_check: seed %u\n", seed);
+    (void)mallopt(M_MMAP_THRESHOLD, 64 << 10); /* what is freed is given back */
     const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     (void)snprintf(base, sizeof base, "%s/pkv-restore-XXXXXX", parent);
     if (!mkdtemp(base)) return 1;
@@ -383,6 +477,8 @@ int main(int argc, char **argv) {
     comes_back("snapshot", (pkv_config){.snapshot_threads = 2}, OPERATIONS / 2);
     comes_back("two logs", (pkv_config){.wal_shards = 2}, OPERATIONS - 10);
     damaged();
+    path_of("large", path);
+    large_records(path);
     shell("rm -rf %s%s", base, "");
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "judge.h"
+#include "../bytes/planted.h"
 #include "../os/error.h"
 
-#define NONE UINT64_MAX
 /* Records that are all of different keys have more bytes than this. */
 #define RECORD_BYTES_LEAST 16u
 
@@ -83,11 +83,9 @@ static void tell_move(pipeline *p) {
     if (p->waiting > 0) os_wake_all(&p->moved);
 }
 
-static void fail_batch(pipeline *p, uint64_t number, const pkv_error *error) {
-    p->is_over = true;
-    if (number >= p->failed) return;
-    p->failed = number;
-    p->error = *error;
+static void fail_file(pipeline *p, const pkv_error *error) {
+    if (!p->failed) p->error = *error;
+    p->failed = p->is_over = true;
 }
 
 /* ---- Sorting. Not locked. */
@@ -126,7 +124,10 @@ static pkv_status sort(const pipeline *p, sorted_batch *batch) {
         at[part] = batch->starts[part];
     }
     batch->starts[parts] = sum;
-    for (size_t i = 0; i < count; i++) batch->items[at[part_of(sink, found[i].hash)]++] = found[i];
+    for (size_t i = 0; i < count; i++) {
+        const sink_item *item = PLANTED(reverse_batches) ? &found[count - 1 - i] : &found[i];
+        batch->items[at[part_of(sink, item->hash)]++] = *item;
+    }
     return PKV_OK;
 }
 
@@ -149,7 +150,7 @@ static bool is_orphan(const pipeline *p, const slice *read) {
 static void admit(pipeline *p, sorted_batch *batch) {
     const slice *read = &batch->read;
     if (batch->status) {
-        fail_batch(p, batch->number, &batch->error);
+        fail_file(p, &batch->error);
     } else if (is_orphan(p, read)) {
         p->is_orphan = p->is_over = true;
     } else {
@@ -180,7 +181,7 @@ static void read_next(pipeline *p) {
     if (!batch) {
         if (p->made > 0) return;
         (void)reader_fail_memory(&p->in, sizeof *batch);
-        fail_batch(p, 0, pkv_error_detail());
+        fail_file(p, pkv_error_detail());
         return;
     }
     batch->number = p->next++;
@@ -191,7 +192,8 @@ static void read_next(pipeline *p) {
     batch->status = slice_read(&batch->read, &p->in);
     os_lock(&p->lock);
     p->is_exhausted = batch->status || batch->read.ended != RECORD_OK;
-    batch->is_large = !batch->status && batch->read.capacity > READER_LARGE;
+    batch->is_large =
+        !batch->status && batch->read.capacity > READER_LARGE && !PLANTED(read_beside_large);
     p->is_reading = batch->is_large;
     tell_move(p);
     os_unlock(&p->lock);
@@ -249,7 +251,7 @@ static void apply_part(pipeline *p, unsigned part) {
     os_lock(&p->lock);
     p->is_busy[part] = false;
     p->applied[part] = number;
-    if (status) fail_batch(p, number - 1, pkv_error_detail());
+    if (status) fail_file(p, pkv_error_detail());
     retire(p);
     tell_move(p);
 }
@@ -274,7 +276,7 @@ static unsigned longest_wait(const pipeline *p, uint64_t *backlog) {
 static bool work(pipeline *p) {
     uint64_t backlog;
     unsigned part = longest_wait(p, &backlog);
-    if (p->failed != NONE) return false;
+    if (p->failed) return false;
     if (backlog * 2 >= p->most || (backlog > 0 && !can_read(p))) {
         apply_part(p, part);
     } else if (can_read(p)) {
@@ -302,9 +304,8 @@ void pipeline_begin(pipeline *p, const restore_sink *sink, const pipeline_facts 
     p->facts = *facts;
     p->first = p->admitted = p->next = p->entries = 0;
     memset(p->applied, 0, sizeof p->applied);
-    p->is_reading = p->is_exhausted = p->is_over = p->is_orphan = false;
+    p->is_reading = p->is_exhausted = p->is_over = p->is_orphan = p->failed = false;
     p->ended = RECORD_OK;
-    p->failed = NONE;
     p->is_open = true;
 }
 
@@ -324,8 +325,8 @@ void pipeline_help(pipeline *p) {
 static void put_back(pipeline *p) {
     for (uint64_t number = p->next; number-- > p->first;) {
         sorted_batch *batch = p->on_way[number % BATCHES_MAX];
-        bool is_last = p->failed == NONE && !p->is_orphan && number + 1 == p->admitted;
-        if (is_last) slice_return(&batch->read, &p->in);
+        bool is_last = !p->failed && !p->is_orphan && number + 1 == p->admitted;
+        if (is_last && !PLANTED(keep_what_was_read_ahead)) slice_return(&batch->read, &p->in);
         slice_reclaim(&batch->read, &p->in);
         make_idle(p, batch);
     }
@@ -337,5 +338,5 @@ pkv_status pipeline_end(pipeline *p) {
     p->is_open = false;
     put_back(p);
     os_unlock(&p->lock);
-    return p->failed == NONE ? PKV_OK : fail_with(&p->error);
+    return p->failed ? fail_with(&p->error) : PKV_OK;
 }

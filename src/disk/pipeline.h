@@ -83,8 +83,8 @@ typedef struct pipeline {
     uint64_t entries;    /* admitted */
     record_result ended; /* how */
     bool is_orphan;      /* the first record says that the log before has lost its end */
-    uint64_t failed;     /* the first batch that has; UINT64_MAX: none */
-    pkv_error error;     /* its */
+    bool failed;
+    pkv_error error; /* of the first failure that was met */
 } pipeline;
 
 int pipeline_init(pipeline *p); /* an errno value */

@@ -2,6 +2,7 @@
 #include "memory.h"
 #include "block.h"
 #include "shard.h"
+#include "../bytes/planted.h"
 
 /* Bytes of an item that are asked for: what the rest of a longer one takes, the processor sees
  * coming. */
@@ -60,6 +61,6 @@ pkv_status memory_load(memory *m, const memory_item *items, size_t count, memory
 void memory_trim(memory *m, uint32_t index) {
     shard *s = shard_of(m, index);
     os_lock(&s->writer);
-    table_trim(s);
+    if (!PLANTED(keep_grown_index)) table_trim(s);
     os_unlock(&s->writer);
 }
