@@ -448,6 +448,59 @@ static void memory_is_kept(void) {
     remove_store();
 }
 
+/* ---- Restoring: two threads, many batches (pipeline.h) */
+
+enum { MANY = 7000 };
+
+static bool has_many(pkv *store) {
+    char k[16], value[60], got[60];
+    uint64_t count = 0;
+    bool ok = pkv_count(store, &count) == PKV_OK && count == MANY;
+    for (int i = 0; i < MANY && ok; i++) {
+        size_t size = 0;
+        memset(value, i % 256, sizeof value);
+        ok = pkv_get(store, number(k, i), got, sizeof got, &size) == PKV_OK &&
+             size == sizeof value && memcmp(got, value, size) == 0;
+    }
+    return ok;
+}
+
+/* With so many calls failing, from every one on. */
+static void restore_with(const char *call, int error, pkv_status wanted, unsigned count) {
+    bool reached = true;
+    (void)snprintf(doing, sizeof doing, "restore, %s fails %u times", call, count);
+    for (unsigned first = 1; reached; first++) {
+        pkv *store;
+        probe_plan plan = {call, PROBE_ERROR, error, first, count};
+        probe_fail(&plan, 1);
+        pkv_status status = try_open(PKV_SYNC_OS, &store);
+        reached = probe_met() > 0;
+        heal();
+        check(status == PKV_OK || status == wanted, "it fails as the call does");
+        if (status) continue;
+        check(has_many(store), "it is whole");
+        check(pkv_close(store) == PKV_OK, "close");
+    }
+    pkv *store = open_store(PKV_SYNC_OS);
+    check(has_many(store) && pkv_close(store) == PKV_OK, "nothing has changed");
+}
+
+static void restores(void) {
+    char k[16], value[60];
+    bool ok = true;
+    pkv *store = open_store(PKV_SYNC_OS);
+    for (int i = 0; i < MANY; i++) {
+        memset(value, i % 256, sizeof value);
+        ok = pkv_set(store, number(k, i), (pkv_bytes){value, sizeof value}) == PKV_OK && ok;
+    }
+    check(ok && pkv_close(store) == PKV_OK, "write");
+    restore_with("memory", ENOMEM, PKV_NO_MEMORY, 1);
+    restore_with("memory", ENOMEM, PKV_NO_MEMORY, PROBE_EVER);
+    restore_with("pread", EIO, PKV_IO, 1);
+    restore_with("pthread_create", EAGAIN, PKV_IO, 1);
+    remove_store();
+}
+
 /* ---- Were all of them reached? */
 
 static void check_sites(void) {
@@ -474,6 +527,7 @@ int main(void) {
     lock_is_held();
     two_fail();
     memory_is_kept();
+    restores();
     disk_is_full();
     close_of_manifest_fails();
     for (unsigned flush = 0; flush <= 2; flush++) names_are_durable(flush);

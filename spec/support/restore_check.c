@@ -4,13 +4,13 @@
  *
  *     restore_check [seed]
  */
+#include <fcntl.h>
 #include <malloc.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -177,23 +177,35 @@ static void comes_back(const char *name, pkv_config config, uint32_t snapshot_at
 
 /* ---- Damaged logs */
 
-static void flip(const char *path, uint64_t offset) {
+static int open_log(const char *path) {
     char name[PATH_BYTES + 40];
     (void)snprintf(name, sizeof name, "%s/%s", path, LOG_NAME);
-    FILE *file = fopen(name, "r+b");
-    int byte = EOF;
-    if (file && fseek(file, (long)offset, SEEK_SET) == 0) byte = fgetc(file);
-    if (byte == EOF || fseek(file, (long)offset, SEEK_SET) != 0 || fputc(byte ^ 1, file) == EOF) {
-        printf("cannot change %s\n", name);
-    }
-    if (file) fclose(file);
+    return open(name, O_RDWR);
+}
+
+/* A bit of the record at the offset. */
+static void flip(const char *path, uint64_t offset) {
+    int file = open_log(path);
+    uint8_t byte = 0;
+    bool ok = pread(file, &byte, 1, (off_t)offset + 2) == 1;
+    byte ^= 1;
+    ok = ok && pwrite(file, &byte, 1, (off_t)offset + 2) == 1;
+    check(ok && close(file) == 0, "is damaged", path, 0);
+}
+
+/* A length that the file cannot fill. */
+static void claim_more(const char *path, uint64_t offset) {
+    static const uint8_t length[] = {0xff, 0xff, 0xff, 0x7f};
+    int file = open_log(path);
+    bool ok = pwrite(file, length, sizeof length, (off_t)offset) == sizeof length;
+    check(ok && close(file) == 0, "is damaged", path, 0);
 }
 
 static uint64_t size_of_log(const char *path) {
-    char name[PATH_BYTES + 40];
-    struct stat facts;
-    (void)snprintf(name, sizeof name, "%s/%s", path, LOG_NAME);
-    return stat(name, &facts) == 0 ? (uint64_t)facts.st_size : UINT64_MAX;
+    int file = open_log(path);
+    off_t size = lseek(file, 0, SEEK_END);
+    check(close(file) == 0, "is there", path, 0);
+    return (uint64_t)size;
 }
 
 /* Where the records of a folder's only log begin. */
@@ -214,7 +226,8 @@ static bool find_offsets(const os_folder *folder, const manifest *m) {
 }
 
 /* What has not been flushed is a torn tail from the first damaged record on. */
-static void is_cut(const char *from, uint32_t number) {
+static void is_cut(const char *from, uint32_t number,
+                   void (*damage)(const char *path, uint64_t offset)) {
     char path[PATH_BYTES];
     path_of("torn", path);
     for (unsigned i = 0; i < THREAD_TRIES; i++) {
@@ -224,7 +237,7 @@ static void is_cut(const char *from, uint32_t number) {
         pkv_event event = {0};
         uint64_t seen = 0;
         shell("cp -r %s %s", from, path);
-        flip(path, offsets[number] + 2);
+        damage(path, offsets[number]);
         bool ok = pkv_open(path, &config, &store) == PKV_OK;
         check(ok, "a torn log opens", LOG_NAME, thread_counts[i]);
         if (ok) {
@@ -344,7 +357,7 @@ static void failures_are_told(const os_folder *folder, const manifest *m, unsign
 static void damage_is_told(const char *path, const os_folder *folder, const manifest *m,
                            uint32_t number, unsigned threads) {
     sink s = {.fail_hash = ABSENT, .fail_apply = ABSENT};
-    flip(path, offsets[number] + 2);
+    flip(path, offsets[number]);
     check(told(feed(folder, m, threads, &s), PKV_CORRUPT, number), "the damaged record is told",
           "sink", threads);
     check(s.disorders == 0 && s.applied == sets_below(number), "all before it is applied", "sink",
@@ -354,7 +367,7 @@ static void damage_is_told(const char *path, const os_folder *folder, const mani
     bool is_first = t.fail_hash < number;
     check(told(status, is_first ? PKV_USAGE : PKV_CORRUPT, is_first ? t.fail_hash : number),
           "the first of two failures is told", "sink", threads);
-    flip(path, offsets[number] + 2);
+    flip(path, offsets[number]);
 }
 
 static bool read_folder(const char *path, os_folder *folder, manifest *m) {
@@ -458,9 +471,10 @@ static void damaged(void) {
     if (child == 0) _exit(!write_history(unclean, &config, ABSENT, false));
     int status = 1;
     check(waitpid(child, &status, 0) == child && status == 0, "is written", "unclean", 0);
-    for (int round = 0; round < ROUNDS; round++) is_cut(unclean, random_below(OPERATIONS));
-    is_cut(unclean, 0);
-    is_cut(unclean, OPERATIONS - 1);
+    for (int round = 0; round < ROUNDS; round++) is_cut(unclean, random_below(OPERATIONS), flip);
+    is_cut(unclean, 0, flip);
+    is_cut(unclean, OPERATIONS - 1, flip);
+    is_cut(unclean, OPERATIONS / 2, claim_more);
 }
 
 int main(int argc, char **argv) {

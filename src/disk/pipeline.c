@@ -13,7 +13,6 @@
 struct sorted_batch {
     sorted_batch *next; /* of the idle ones */
     slice read;
-    uint64_t number;
     uint64_t expected; /* see sink_batch */
     bool is_sorted;    /* all but admitted */
     bool is_large;     /* nothing else is read until it has been applied */
@@ -184,9 +183,8 @@ static void read_next(pipeline *p) {
         fail_file(p, pkv_error_detail());
         return;
     }
-    batch->number = p->next++;
     batch->is_sorted = false;
-    p->on_way[batch->number % BATCHES_MAX] = batch;
+    p->on_way[p->next++ % BATCHES_MAX] = batch;
     p->is_reading = true;
     os_unlock(&p->lock);
     batch->status = slice_read(&batch->read, &p->in);
@@ -293,7 +291,6 @@ static bool work(pipeline *p) {
 static void run(pipeline *p) {
     p->threads++;
     p->most = p->threads * BATCHES_PER_THREAD;
-    if (p->most > BATCHES_MAX) p->most = BATCHES_MAX;
     while (work(p)) continue;
     p->threads--;
     tell_move(p);

@@ -53,9 +53,9 @@ typedef struct pipeline_facts {
     uint64_t group_bytes;    /* of the file and those that are read beside it */
 } pipeline_facts;
 
-/* Batches that there may be, and how many of them for each thread. */
-#define BATCHES_MAX        64u
+/* Batches that there may be for each thread that is at the file, and for all. */
 #define BATCHES_PER_THREAD 8u
+#define BATCHES_MAX        (SNAPSHOT_THREADS_MAX * BATCHES_PER_THREAD)
 
 typedef struct sorted_batch sorted_batch;
 

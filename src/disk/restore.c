@@ -17,8 +17,7 @@ typedef struct restore {
     judge judge; /* of the group that is being read */
     uint64_t group_bytes, entries_before;
     os_mutex lock; /* of the result, and */
-    uint32_t next; /* shard that nobody reads yet */
-    bool failed;
+    uint32_t next; /* shard that nobody reads yet; none after a failure */
     restore_result *result;
     pipeline *pipelines;
     unsigned made;  /* of them */
@@ -68,7 +67,7 @@ static bool begin_file(restore *r, pipeline *p, uint32_t *shard, pkv_status *sta
     pipeline_facts facts = {.entries_before = r->entries_before, .group_bytes = r->group_bytes};
     os_lock(&p->lock);
     os_lock(&r->lock);
-    bool found = r->next < r->judge.group->shard_count && !r->failed;
+    bool found = r->next < r->judge.group->shard_count;
     if (found) *shard = r->next++;
     os_unlock(&r->lock);
     if (found) {
@@ -86,7 +85,7 @@ static pkv_status end_file(restore *r, pipeline *p, pkv_status status) {
     if (PLANTED(accept_missing_log) && status == PKV_NOT_FOUND) return PKV_OK;
     if (!status) return PKV_OK;
     os_lock(&r->lock);
-    r->failed = true;
+    r->next = r->judge.group->shard_count;
     os_unlock(&r->lock);
     return status;
 }

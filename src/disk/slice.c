@@ -109,18 +109,12 @@ void slice_return(slice *s, reader *in) {
 }
 
 void slice_reclaim(slice *s, reader *in) {
+    size_t rest = in->end - in->begin;
     if (s->capacity <= READER_LARGE) return;
-    if (s->capacity > in->capacity) {
-        size_t rest = in->end - in->begin;
-        if (rest > 0) memcpy(s->buffer, in->buffer + in->begin, rest);
-        swap_buffers(s, in);
-        in->begin = 0;
-        in->end = rest;
-    }
-    if (s->capacity <= READER_LARGE) return;
-    free(s->buffer);
-    s->buffer = NULL;
-    s->capacity = 0;
+    if (rest > 0) memcpy(s->buffer, in->buffer + in->begin, rest);
+    swap_buffers(s, in);
+    in->begin = 0;
+    in->end = rest;
 }
 
 uint64_t slice_offset_of(const slice *s, const reader *in, size_t index) {
