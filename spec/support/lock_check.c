@@ -74,7 +74,7 @@ static bool set(memory *m, const memory_key *key, pkv_bytes value) {
 }
 
 static place place_of(const shard *s, const memory_key *key) {
-    table_key wanted = memory_table_key(key);
+    table_key wanted = shard_table_key(s, key);
     place at;
     (void)table_find(s, &wanted, &at);
     return at;

@@ -25,6 +25,11 @@ static void inspect_that(inspection *in, bool holds, const char *flaw) {
     if (!holds && in->flaw == NULL) in->flaw = flaw;
 }
 
+/* Bit 4 is reserved. */
+static bool is_entry(unsigned head) {
+    return (head & BLOCK_TYPE) <= PKV_TABLE && (head & 0x10) == 0;
+}
+
 static void inspect_chunk(inspection *in, uint32_t chunk) {
     const arena *a = &in->s->arena;
     const chunk_info *info = space_info(&a->space, chunk);
@@ -38,7 +43,7 @@ static void inspect_chunk(inspection *in, uint32_t chunk) {
         bool dead = head == BLOCK_DEAD || head == BLOCK_FREE;
         if (!dead) {
             live += size * GRANULE;
-            inspect_that(in, head == BLOCK_NODE || head <= PKV_TABLE, "a block has no known head");
+            inspect_that(in, head == BLOCK_NODE || is_entry(head), "a block has no known head");
         }
         in->blocks += !dead && head != BLOCK_NODE;
         in->nodes += head == BLOCK_NODE;
@@ -128,13 +133,12 @@ static void inspect_slot(inspection *in, uint32_t bucket, const slots *at, unsig
     const chunk_info *info = space_info(&s->arena.space, chunk_of(entry.offset));
     bool large = info->kind == CHUNK_LARGE;
     inspect_that(in, large || info->kind == CHUNK_BLOCKS, "a slot points into no chunk of blocks");
-    inspect_that(in, *shard_at(s, entry.offset) <= PKV_TABLE, "a slot points to no entry");
+    inspect_that(in, is_entry(*shard_at(s, entry.offset)), "a slot points to no entry");
     if (in->flaw != NULL) return;
     uint64_t hash = table_slot_hash(s, &entry);
-    uint8_t tag = (uint8_t)(hash >> 40);
     inspect_that(in, table_bucket(s->table.buckets, hash) == bucket,
                  "an entry is in another's bucket");
-    inspect_that(in, s->fixed_keys || entry.tag == (tag ? tag : 1), "a tag is wrong");
+    inspect_that(in, s->fixed_keys || entry.tag == (uint8_t)(hash >> 40), "a tag is wrong");
     block b = block_read(shard_at(s, entry.offset), s->fixed_keys);
     size_t bytes = block_bytes_of(shard_at(s, entry.offset), s->fixed_keys);
     inspect_that(in, large == (bytes > ARENA_LARGE), "an entry is in the wrong kind of chunk");
@@ -153,7 +157,7 @@ static void inspect_bucket(inspection *in, uint32_t bucket) {
         for (unsigned i = 0; i < filled; i++) inspect_slot(in, bucket, &at, i);
         for (unsigned i = filled; i < at.capacity; i++) {
             inspect_that(in, at.offsets[i] == 0, "a chain has a gap");
-            inspect_that(in, at.tags == NULL || at.tags[i] == 0, "an empty slot has a tag");
+            inspect_that(in, at.tags[i] == 0, "an empty slot has a tag");
         }
         inspect_that(in, filled > 0 || !node, "a node is empty");
         if (*at.link == 0) return;

@@ -37,11 +37,12 @@ void block_write(uint8_t *at, bool fixed_keys, pkv_bytes key, pkv_bytes value, p
     stream s;
     s.to = at;
     uint8_t *head = s.bytes;
-    *head++ = (uint8_t)type;
+    unsigned code = block_size_code(value.size);
+    *head++ = (uint8_t)((unsigned)type | code << BLOCK_SIZE_SHIFT);
     if (!fixed_keys) head = varint_write(head, key.size);
-    head = varint_write(head, value.size);
+    if (code == 0) head = varint_write(head, value.size);
     s.filled = (size_t)(head - s.bytes);
-    if (!fixed_keys) stream_add(&s, key);
+    stream_add(&s, key);
     stream_add(&s, value);
     stream_end(&s);
 }

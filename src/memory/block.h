@@ -1,11 +1,12 @@
 /* block.h - an entry as bytes in an arena.
  *
- *     variable keys    head │ key length, varint │ value length, varint │ key │ value
- *     fixed keys       head │ value length, varint │ value          (the key is in the index)
+ *     variable keys    head │ key length, varint │ [value length, varint] │ key │ value
+ *     fixed keys       head │ [value length, varint] │ 7 bytes of the key │ value
  *
  * The low 4 bits of the head are the value's pkv_type, below BLOCK_NODE; bit 4 is reserved for
- * "an expiry follows". So a block says its own size. Other heads: what an arena keeps in free
- * blocks, and the overflow nodes of the table.
+ * "an expiry follows". The upper 3 bits are n where the value has 2^(n-1) bytes, else 0, and its
+ * length follows. So a block says its own size. Of a fixed key the table has the first byte
+ * (table.h). Other heads: what an arena keeps in free blocks, and the overflow nodes of the table.
  */
 #ifndef PKV_BLOCK_H
 #define PKV_BLOCK_H
@@ -16,15 +17,17 @@
 #include "../pkv.h"
 #include "../os/visibility.h"
 
-#define BLOCK_TYPE 0x0fu
-#define BLOCK_NODE 0x0eu /* a node of the table's overflow chains: */
-#define NODE_BYTES 32u
-#define BLOCK_FREE 0x0fu /* in a free list; 3 bytes size in granules follow */
-#define BLOCK_DEAD 0x1fu /* free, in no list; the same size follows */
+#define BLOCK_TYPE       0x0fu
+#define BLOCK_SIZE_SHIFT 5
+#define BLOCK_KEY_FIXED  7u    /* bytes of a fixed key */
+#define BLOCK_NODE       0x0eu /* a node of the table's overflow chains: */
+#define NODE_BYTES       32u
+#define BLOCK_FREE       0x0fu /* in a free list; 3 bytes size in granules follow */
+#define BLOCK_DEAD       0x1fu /* free, in no list; the same size follows */
 
 typedef struct block {
     pkv_type type;
-    const uint8_t *key; /* fixed keys: NULL */
+    const uint8_t *key; /* of a fixed one, what is here */
     const uint8_t *value;
     size_t key_size, value_size;
 } block;
@@ -40,24 +43,36 @@ static inline const uint8_t *block_length(const uint8_t *at, size_t *length) {
  * pointer. */
 static inline size_t block_head(const uint8_t *at, bool fixed_keys, block *b) {
     const uint8_t *start = at;
-    *b = (block){.type = (pkv_type)(*at & BLOCK_TYPE)};
-    at++;
+    uint8_t head = *at++;
+    *b = (block){.type = (pkv_type)(head & BLOCK_TYPE), .key_size = BLOCK_KEY_FIXED};
     if (!fixed_keys) at = block_length(at, &b->key_size);
-    at = block_length(at, &b->value_size);
+    if (head >> BLOCK_SIZE_SHIFT != 0) {
+        b->value_size = (size_t)1 << ((head >> BLOCK_SIZE_SHIFT) - 1);
+    } else {
+        at = block_length(at, &b->value_size);
+    }
     return (size_t)(at - start);
 }
 
 static inline block block_read(const uint8_t *at, bool fixed_keys) {
     block b;
     at += block_head(at, fixed_keys, &b);
-    b.key = fixed_keys ? NULL : at;
+    b.key = at;
     b.value = at + b.key_size;
     return b;
 }
 
+/* What the head says of a value's length; 0 if it does not. */
+static inline unsigned block_size_code(size_t value_size) {
+    bool fits = value_size > 0 && value_size <= 64 && (value_size & (value_size - 1)) == 0;
+    return fits ? (unsigned)__builtin_ctzll(value_size) + 1 : 0;
+}
+
+/* `key_size`: of what is here, as in the two below. */
 static inline size_t block_bytes(bool fixed_keys, size_t key_size, size_t value_size) {
-    size_t bytes = 1 + varint_size(value_size) + value_size;
-    return fixed_keys ? bytes : bytes + varint_size(key_size) + key_size;
+    size_t bytes = 1 + key_size + value_size;
+    if (!fixed_keys) bytes += varint_size(key_size);
+    return block_size_code(value_size) != 0 ? bytes : bytes + varint_size(value_size);
 }
 
 static inline size_t block_bytes_of(const uint8_t *at, bool fixed_keys) {

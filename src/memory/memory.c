@@ -111,8 +111,8 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
     if (value.size > PKV_VALUE_MAX) return too_large("value", value.size);
 
     shard *s = shard_of(m, key->shard);
-    table_key wanted = memory_table_key(key);
-    size_t bytes = block_bytes(s->fixed_keys, key->bytes.size, value.size);
+    table_key wanted = shard_table_key(s, key);
+    size_t bytes = block_bytes(s->fixed_keys, wanted.size, value.size);
     place at;
     bool found = table_find(s, &wanted, &at);
     uint32_t offset = arena_take(&s->arena, bytes);
@@ -124,22 +124,21 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
         return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "out of memory for an entry of %zu bytes",
                     bytes);
     }
-    block_write(shard_at(s, offset), s->fixed_keys, key->bytes, value, type);
-
-    slot entry = table_slot_for(s, &wanted, offset);
+    pkv_bytes stored = {wanted.data, wanted.size};
+    block_write(shard_at(s, offset), s->fixed_keys, stored, value, type);
     *change = (memory_change){.shard = key->shard,
                               .hash = key->hash,
                               .block = offset,
                               .old = at.offset,
                               .bucket = at.line,
                               .slot = found ? at.index : NO_SLOT,
-                              .key = entry.key};
+                              .tag = wanted.tag};
     return PKV_OK;
 }
 
 pkv_status memory_prepare_unset(memory *m, const memory_key *key, memory_change *change) {
     shard *s = shard_of(m, key->shard);
-    table_key wanted = memory_table_key(key);
+    table_key wanted = shard_table_key(s, key);
     place at;
     if (!table_find(s, &wanted, &at)) return PKV_NOT_FOUND;
     *change = (memory_change){.shard = key->shard,
@@ -177,8 +176,7 @@ void shard_publish(shard *s, const memory_change *change) {
     } else if (change->slot != NO_SLOT) {
         table_replace(s, &at, change->block);
     } else {
-        table_key key = {.data = &change->key, .size = sizeof change->key, .hash = change->hash};
-        slot entry = table_slot_for(s, &key, change->block);
+        slot entry = {.offset = change->block, .tag = change->tag};
         table_insert(s, change->bucket, &entry);
     }
 }

@@ -30,7 +30,7 @@ typedef struct memory {
     region region;
     uint32_t shard_count; /* a power of two */
     unsigned shard_bits;
-    bool fixed_keys; /* every key is 8 bytes, kept in the index */
+    bool fixed_keys; /* every key is 8 bytes */
     uint64_t seed;   /* of the hash */
 } memory;
 
@@ -64,7 +64,7 @@ typedef struct memory_change {
     uint32_t old;    /* the entry that it replaces or removes; 0 where there is none */
     uint32_t bucket; /* the line of the key's bucket */
     uint32_t slot;   /* of an existing key, counted along the chain; else UINT32_MAX */
-    uint64_t key;    /* fixed keys only: the 8 bytes */
+    uint8_t tag;     /* what the table notes of the key */
 } memory_change;
 
 /* PKV_NO_MEMORY changes nothing. The entry is copied, but no reader sees it yet. */

@@ -48,7 +48,7 @@ static look look_at_block(const reading *r, uint32_t offset) {
     bool fixed = r->s->fixed_keys;
     block b;
     size_t bytes = block_head(copy, fixed, &b) + b.key_size + b.value_size;
-    if (!fixed && b.key_size != r->key.size) return LOOK_NOTHING;
+    if (b.key_size != r->key.size) return LOOK_NOTHING;
     if (bytes > PEEK_BYTES) return LOOK_LONG;
     if (bytes > ARENA_BLOCK_MIN) {
         size_t rest = round_to_granules(bytes - ARENA_BLOCK_MIN);
@@ -56,9 +56,7 @@ static look look_at_block(const reading *r, uint32_t offset) {
         if (!is_unchanged(r)) return LOOK_SPOILT;
     }
     b = block_read(copy, fixed);
-    if (!fixed && b.key_size > 0 && memcmp(b.key, r->key.data, b.key_size) != 0) {
-        return LOOK_NOTHING;
-    }
+    if (b.key_size > 0 && memcmp(b.key, r->key.data, b.key_size) != 0) return LOOK_NOTHING;
     hand_out(r, &b);
     return LOOK_FOUND;
 }
@@ -67,7 +65,9 @@ static look look_at_slots(const reading *r, const slots *here) {
     look seen = LOOK_NOTHING;
     uint32_t left = table_candidates(here, &r->key);
     for (; left != 0 && seen == LOOK_NOTHING; left &= left - 1) {
-        seen = look_at_block(r, here->offsets[__builtin_ctz(left)]);
+        uint32_t offset = here->offsets[__builtin_ctz(left)];
+        if (offset == 0) break; /* and so are those behind it */
+        seen = look_at_block(r, offset);
     }
     return seen;
 }
@@ -76,14 +76,14 @@ static look look_for(const reading *r) {
     uint32_t copy[LINE_BYTES / 4];
     uint32_t line = table_line_of(r->s, r->key.hash);
     words_get(copy, shard_at(r->s, line), LINE_BYTES);
-    slots here = table_line_at(copy, r->s->fixed_keys);
+    slots here = table_line_at(copy);
     for (;;) {
         if (!is_unchanged(r)) return LOOK_SPOILT;
         look seen = look_at_slots(r, &here);
         uint32_t node = *here.link;
         if (seen != LOOK_NOTHING || node == 0) return seen;
         words_get(copy, shard_at(r->s, node), NODE_BYTES);
-        here = table_node_at(copy, r->s->fixed_keys);
+        here = table_node_at(copy);
     }
 }
 
@@ -101,7 +101,7 @@ pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t cap
                       pkv_type *type) {
     shard *s = shard_of(m, key->shard);
     reading r = {.s = s,
-                 .key = memory_table_key(key),
+                 .key = shard_table_key(s, key),
                  .buffer = buffer,
                  .capacity = capacity,
                  .size = size,
@@ -136,12 +136,12 @@ void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node) {
     if (*node == 0) {
         uint32_t line = table_line_of(s, key->hash);
         words_get(copy, shard_at(s, line), LINE_BYTES);
-        here = table_line_at(copy, s->fixed_keys);
+        here = table_line_at(copy);
     } else {
         words_get(copy, shard_at(s, *node), NODE_BYTES);
-        here = table_node_at(copy, s->fixed_keys);
+        here = table_node_at(copy);
     }
-    table_key wanted = memory_table_key(key);
+    table_key wanted = shard_table_key(s, key);
     uint32_t found = table_candidates(&here, &wanted);
     *node = found ? 0 : *here.link;
     uint32_t next = found ? here.offsets[__builtin_ctz(found)] : *node;

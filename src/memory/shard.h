@@ -47,8 +47,8 @@ static inline uint8_t *shard_at(const shard *s, uint32_t granule) {
     return arena_at(&s->arena, granule);
 }
 
-static inline table_key memory_table_key(const memory_key *key) {
-    return (table_key){.data = key->bytes.data, .size = key->bytes.size, .hash = key->hash};
+static inline table_key shard_table_key(const shard *s, const memory_key *key) {
+    return table_key_of(s, key->bytes.data, key->bytes.size, key->hash);
 }
 
 /* memory.c: makes the change visible, where there may be readers in a write of the table lock. */

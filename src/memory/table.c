@@ -8,11 +8,9 @@
 
 /* Entries per bucket beyond which a bucket is split. Index bytes per entry, and lines and nodes
  * touched to find one, over a doubling of the table:
- *     variable    10: 7.4, 1.12     11: 7.1, 1.16     12: 6.9, 1.21     14: 6.6, 1.34
- *     fixed        5: 16.8, 1.33     6: 16.0, 1.50     7: 15.6, 1.69      8: 15.4, 1.89
- * where full lines and nothing else would be 5.3 and 12.8. */
-#define LOAD       11u
-#define LOAD_FIXED 7u
+ *     10: 7.4, 1.12     11: 7.1, 1.16     12: 6.9, 1.21     14: 6.6, 1.34
+ * where full lines and nothing else would be 5.3. */
+#define LOAD 11u
 /* Buckets are merged below 3/4 of it. */
 #define MERGE_LOAD(full) ((full) / 4 * 3)
 /* Nodes that joining a full line to a chain can ask for. */
@@ -24,9 +22,29 @@
 
 #define TAG_SHIFT 40
 
-static uint8_t tag_of(uint64_t hash) {
-    uint8_t tag = (uint8_t)(hash >> TAG_SHIFT);
-    return tag == 0 ? 1 : tag;
+/* ---- Keys */
+
+/* 8 bits that depend on all of these bytes (Fibonacci hashing, Knuth). */
+static uint8_t hash_of_others(const shard *s, const void *other_bytes) {
+    uint64_t word = 0;
+    memcpy(&word, other_bytes, BLOCK_KEY_FIXED);
+    return (uint8_t)((word ^ s->seed) * UINT64_C(0x9e3779b97f4a7c15) >> 56);
+}
+
+uint8_t table_first_byte(const shard *s, uint8_t tag, const void *other_bytes) {
+    return tag ^ hash_of_others(s, other_bytes);
+}
+
+table_key table_key_of(const shard *s, const void *key, size_t size, uint64_t hash) {
+    if (!s->fixed_keys) {
+        return (table_key){
+            .data = key, .size = size, .hash = hash, .tag = (uint8_t)(hash >> TAG_SHIFT)};
+    }
+    const uint8_t *bytes = key;
+    return (table_key){.data = bytes + 1,
+                       .size = BLOCK_KEY_FIXED,
+                       .hash = hash,
+                       .tag = bytes[0] ^ hash_of_others(s, bytes + 1)};
 }
 
 /* ---- Buckets, lines, nodes */
@@ -61,38 +79,24 @@ uint32_t table_line_of(const shard *s, uint64_t hash) {
     return table_line(s, table_bucket(table_buckets(&s->table), hash));
 }
 
-slots table_line_at(void *line, bool fixed_keys) {
+slots table_line_at(void *line) {
     uint8_t *at = line;
-    if (fixed_keys) {
-        uint32_t *offsets = (uint32_t *)(void *)(at + 8 * LINE_SLOTS_FIXED);
-        return (slots){.keys = at,
-                       .offsets = offsets,
-                       .link = offsets + LINE_SLOTS_FIXED,
-                       .capacity = LINE_SLOTS_FIXED};
-    }
     uint32_t *link = (uint32_t *)(void *)(at + LINE_SLOTS);
     return (slots){.tags = at, .offsets = link + 1, .link = link, .capacity = LINE_SLOTS};
 }
 
-slots table_node_at(void *node, bool fixed_keys) {
+slots table_node_at(void *node) {
     uint8_t *at = node;
     uint32_t *link = (uint32_t *)(void *)(at + 8);
-    if (!fixed_keys) {
-        return (slots){.tags = at + 1, .offsets = link + 1, .link = link, .capacity = NODE_SLOTS};
-    }
-    link = (uint32_t *)(void *)(at + 4);
-    return (slots){.keys = at + 8,
-                   .offsets = (uint32_t *)(void *)(at + 8 + 8 * NODE_SLOTS_FIXED),
-                   .link = link,
-                   .capacity = NODE_SLOTS_FIXED};
+    return (slots){.tags = at + 1, .offsets = link + 1, .link = link, .capacity = NODE_SLOTS};
 }
 
 slots table_line_slots(const shard *s, uint32_t line) {
-    return table_line_at(shard_at(s, line), s->fixed_keys);
+    return table_line_at(shard_at(s, line));
 }
 
 slots table_node_slots(const shard *s, uint32_t node) {
-    return table_node_at(shard_at(s, node), s->fixed_keys);
+    return table_node_at(shard_at(s, node));
 }
 
 static uint32_t *node_link(const shard *s, uint32_t node) {
@@ -140,38 +144,20 @@ bool table_create(shard *s) {
 /* ---- Slots */
 
 slot table_slot(const slots *at, unsigned index) {
-    slot entry = {.offset = at->offsets[index]};
-    if (at->keys != NULL) {
-        memcpy(&entry.key, at->keys + 8 * index, sizeof entry.key);
-    } else {
-        entry.tag = at->tags[index];
-    }
-    return entry;
+    return (slot){.offset = at->offsets[index], .tag = at->tags[index]};
 }
 
 static void slot_write(slots *at, unsigned index, const slot *entry) {
     word_set(&at->offsets[index], entry->offset);
-    if (at->keys != NULL) {
-        words_set(at->keys + 8 * index, &entry->key, sizeof entry->key);
-    } else {
-        __atomic_store_n(&at->tags[index], entry->tag, __ATOMIC_RELAXED);
-    }
-}
-
-slot table_slot_for(const shard *s, const table_key *key, uint32_t offset) {
-    slot entry = {.offset = offset};
-    if (s->fixed_keys) {
-        memcpy(&entry.key, key->data, sizeof entry.key);
-    } else {
-        entry.tag = tag_of(key->hash);
-    }
-    return entry;
+    __atomic_store_n(&at->tags[index], entry->tag, __ATOMIC_RELAXED);
 }
 
 uint64_t table_slot_hash(const shard *s, const slot *entry) {
-    if (s->fixed_keys) return hash_bytes(&entry->key, sizeof entry->key, s->seed);
-    block b = block_read(shard_at(s, entry->offset), false);
-    return hash_bytes(b.key, b.key_size, s->seed);
+    block b = block_read(shard_at(s, entry->offset), s->fixed_keys);
+    if (!s->fixed_keys) return hash_bytes(b.key, b.key_size, s->seed);
+    uint8_t key[1 + BLOCK_KEY_FIXED] = {table_first_byte(s, entry->tag, b.key)};
+    memcpy(key + 1, b.key, BLOCK_KEY_FIXED);
+    return hash_bytes(key, sizeof key, s->seed);
 }
 
 /* Number of slots in use. */
@@ -192,7 +178,7 @@ static uint64_t bytes_equal(uint64_t word, uint8_t tag) {
 }
 
 static bool key_equals(const shard *s, uint32_t offset, const table_key *key) {
-    block b = block_read(shard_at(s, offset), false);
+    block b = block_read(shard_at(s, offset), s->fixed_keys);
     return b.key_size == key->size && (key->size == 0 || memcmp(b.key, key->data, key->size) == 0);
 }
 
@@ -204,16 +190,8 @@ static uint32_t bits_of_bytes(uint64_t word) {
 
 uint32_t table_candidates(const slots *at, const table_key *key) {
     uint32_t found = 0;
-    if (at->keys != NULL) {
-        for (unsigned i = 0; i < at->capacity; i++) {
-            bool equal = memcmp(at->keys + 8 * i, key->data, 8) == 0 && at->offsets[i] != 0;
-            found |= (uint32_t)equal << i;
-        }
-        return found;
-    }
-    uint8_t tag = tag_of(key->hash);
     for (unsigned from = 0; from < at->capacity; from += 8) {
-        found |= bits_of_bytes(bytes_equal(load_u64(at->tags + from), tag)) << from;
+        found |= bits_of_bytes(bytes_equal(load_u64(at->tags + from), key->tag)) << from;
     }
     return found & (((uint32_t)1 << at->capacity) - 1); /* the bytes behind are no tags */
 }
@@ -222,7 +200,8 @@ uint32_t table_candidates(const slots *at, const table_key *key) {
 static unsigned find_here(const shard *s, const slots *at, const table_key *key) {
     for (uint32_t left = table_candidates(at, key); left != 0; left &= left - 1) {
         unsigned index = (unsigned)__builtin_ctz(left);
-        if (s->fixed_keys || key_equals(s, at->offsets[index], key)) return index;
+        if (at->offsets[index] == 0) break; /* and so are those behind it */
+        if (key_equals(s, at->offsets[index], key)) return index;
     }
     return at->capacity;
 }
@@ -432,7 +411,7 @@ static void split(shard *s) {
     uint32_t bucket = t->buckets;
     if (bucket == TABLE_BUCKETS_MAX) return;
     uint32_t source = table_line(s, bucket - half_of(bucket));
-    if (!s->fixed_keys) prefetch_blocks(s, source);
+    prefetch_blocks(s, source);
     uint32_t line = line_take(s, bucket);
     if (line == 0) return;
 
@@ -484,13 +463,13 @@ static void merge(shard *s) {
 }
 
 /* Entries that so many buckets hold before one is split. */
-static uint64_t entries_for(const shard *s, uint32_t buckets) {
-    return (uint64_t)buckets * (s->fixed_keys ? LOAD_FIXED : LOAD);
+static uint64_t entries_for(uint32_t buckets) {
+    return (uint64_t)buckets * LOAD;
 }
 
 void table_balance(shard *s) {
     uint64_t entries = counter_get(&s->entries);
-    uint64_t full = entries_for(s, s->table.buckets);
+    uint64_t full = entries_for(s->table.buckets);
     if (entries > full) {
         split(s);
     } else if (entries < MERGE_LOAD(full) && s->table.buckets > 1) {
@@ -499,7 +478,7 @@ void table_balance(shard *s) {
 }
 
 bool table_is_full(const shard *s) {
-    return counter_get(&s->entries) > entries_for(s, s->table.buckets);
+    return counter_get(&s->entries) > entries_for(s->table.buckets);
 }
 
 void table_grow(shard *s, uint64_t entries) {
@@ -507,14 +486,14 @@ void table_grow(shard *s, uint64_t entries) {
     do {
         before = s->table.buckets;
         split(s);
-    } while (s->table.buckets > before && entries > entries_for(s, s->table.buckets));
+    } while (s->table.buckets > before && entries > entries_for(s->table.buckets));
 }
 
 void table_trim(shard *s) {
     uint64_t entries = counter_get(&s->entries);
     uint32_t before = 0;
     while (s->table.buckets != before && s->table.buckets > 1 &&
-           entries <= entries_for(s, s->table.buckets - 1)) {
+           entries <= entries_for(s->table.buckets - 1)) {
         before = s->table.buckets;
         merge(s);
     }

@@ -1,15 +1,15 @@
 /* table.h - the hash index of a shard: linear hashing (Litwin 1980) over cache lines.
  *
- *     variable keys   line  tag x 12 │ link │ offset x 12             64 bytes
- *                     node  0x0e, tag x 5, 0, 0 │ link │ offset x 5   32 bytes
- *     fixed keys      line  key x 5 │ offset x 5 │ link               64 bytes
- *                     node  0x0e, 0, 0, 0 │ link │ key x 2 │ offset x 2
+ *     line  tag x 12 │ link │ offset x 12             64 bytes
+ *     node  0x0e, tag x 5, 0, 0 │ link │ offset x 5   32 bytes
  *
  * A bucket is a line, and a chain of nodes where that is full. A slot holds the granule of an
- * entry's block, 0 in an empty one; beside it 8 bits of the key's hash, never 0, or the fixed key
- * itself. Nodes are blocks of the arena: half a line each, because in linear hashing the buckets
- * that wait to be split hold twice as much as the others, and whole lines behind them would stand
- * half empty. Lines lie in chunks of their own, found through the directory by number.
+ * entry's block, 0 in an empty one, and a tag: of a variable key 8 bits of its hash, of a fixed
+ * one its first byte, xor 8 bits of a hash of the other 7, which are in the block (so the tag is
+ * both a filter and an eighth of the key: quotienting, Knuth's exercise 6.4-13). Nodes are blocks
+ * of the arena: half a line each, because in linear hashing the buckets that wait to be split hold
+ * twice as much as the others, and whole lines behind them would stand half empty. Lines lie in
+ * chunks of their own, found through the directory by number.
  *
  * With 2^k <= buckets < 2^(k+1), a hash belongs to the bucket that its lowest k + 1 bits name, or
  * k bits where there is no such bucket. One bucket is split or merged at a time:
@@ -33,9 +33,7 @@ typedef struct shard shard;
 #define LINE_BYTES        64u
 #define LINES_PER_CHUNK   (CHUNK_BYTES / LINE_BYTES)
 #define LINE_SLOTS        12u
-#define LINE_SLOTS_FIXED  5u
 #define NODE_SLOTS        5u
-#define NODE_SLOTS_FIXED  2u
 #define TABLE_BUCKETS_MAX ((uint32_t)1 << 31)
 
 typedef struct table {
@@ -43,10 +41,9 @@ typedef struct table {
     uint32_t spare;   /* a node for the insert that is being prepared; else 0 */
 } table;
 
-/* One line or node, in either key mode. */
+/* One line or node. */
 typedef struct slots {
-    uint8_t *tags;     /* variable keys, else NULL */
-    uint8_t *keys;     /* fixed keys, else NULL; 8 bytes each, not aligned */
+    uint8_t *tags;
     uint32_t *offsets; /* granules of blocks */
     uint32_t *link;    /* granule of the next node of the chain; 0 ends it */
     unsigned capacity;
@@ -54,16 +51,16 @@ typedef struct slots {
 
 /* What a slot holds. */
 typedef struct slot {
-    uint64_t key; /* fixed keys */
     uint32_t offset;
-    uint8_t tag; /* variable keys */
+    uint8_t tag;
 } slot;
 
-/* A key to look for. Fixed ones have 8 bytes. */
+/* A key to look for: what a slot and a block have of it. */
 typedef struct table_key {
     const void *data;
     size_t size;
     uint64_t hash;
+    uint8_t tag;
 } table_key;
 
 /* Where a key is: `index` counts along the chain, line first. */
@@ -72,6 +69,10 @@ typedef struct place {
     uint32_t index;
     uint32_t offset;
 } place;
+
+table_key table_key_of(const shard *s, const void *key, size_t size, uint64_t hash);
+/* The first byte of a fixed key. */
+uint8_t table_first_byte(const shard *s, uint8_t tag, const void *other_bytes);
 
 /* Makes a table of one bucket. False if there is no memory. */
 bool table_create(shard *s);
@@ -88,17 +89,16 @@ uint32_t table_line_of(const shard *s, uint64_t hash);
 slots table_line_slots(const shard *s, uint32_t line);
 slots table_node_slots(const shard *s, uint32_t node);
 /* The same in a copy, which is made up of uint32_t. */
-slots table_line_at(void *line, bool fixed_keys);
-slots table_node_at(void *node, bool fixed_keys);
+slots table_line_at(void *line);
+slots table_node_at(void *node);
 /* The slot at `index`; its offset is 0 where there is none. */
 slot table_slot(const slots *at, unsigned index);
-slot table_slot_for(const shard *s, const table_key *key, uint32_t offset);
 uint64_t table_slot_hash(const shard *s, const slot *entry);
 
 /* False where the key is not there; at->line is set all the same. */
 bool table_find(const shard *s, const table_key *key, place *at);
 
-/* The slots that may be the key's, as bits: those with its tag, or the one with the fixed key. */
+/* The slots that may be the key's, as bits; also empty ones. */
 uint32_t table_candidates(const slots *at, const table_key *key);
 
 /* Makes sure that an insert in this chain needs no memory, by a spare node. */

@@ -9,7 +9,7 @@
  *              chunks to elsewhere; a chunk in which nothing is left is given back
  *
  * Going through the index instead of the chunks needs no way from a block to its slot: no hashing,
- * no dependent look-up, and no key in the blocks of fixed keys.
+ * no dependent look-up; the block of a fixed key would not do for it.
  *
  * A merge can put an entry behind the bucket that is next; so the way through the index is gone
  * again until no marked chunk is left.

@@ -46,8 +46,8 @@ static bool is_wanted(const stretch *st, const void *key, size_t size) {
     return st->whole || coordinate(hash_bytes(key, size, st->s->seed)) >= st->from;
 }
 
-/* Copies an entry as it lies in its block, but for a value that is to be fetched; a fixed key in
- * front of it. Where there is no room it is counted, wanted or not. */
+/* Copies an entry as it lies in its block, but for a value that is to be fetched. A fixed key's
+ * first byte goes where the head has ended. Where there is no room it is counted, wanted or not. */
 static bool copy_entry(stretch *st, const slot *entry, walk_step *step) {
     const shard *s = st->s;
     const uint8_t *at = shard_at(s, entry->offset);
@@ -58,23 +58,24 @@ static bool copy_entry(stretch *st, const slot *entry, walk_step *step) {
     size_t to_value = block_head(head, s->fixed_keys, &b) + b.key_size;
     bool fetch = b.value_size > WALK_VALUE_MAX;
     size_t copied = round_to_granules(to_value + (fetch ? 0 : b.value_size));
-    size_t start = st->bytes, in_front = s->fixed_keys ? sizeof entry->key : 0;
-    st->bytes += in_front + copied;
+    size_t start = st->bytes;
+    st->bytes += copied;
     st->count++;
     if (st->bytes > step->bytes_capacity || st->count > step->capacity) return true;
 
-    size_t key_size = s->fixed_keys ? sizeof entry->key : b.key_size;
-    size_t value = start + in_front + to_value;
+    size_t key_size = s->fixed_keys ? 1 + BLOCK_KEY_FIXED : b.key_size;
+    size_t value = start + to_value;
     walk_entry *out = &step->entries[st->count - 1];
-    *out = (walk_entry){.key = s->fixed_keys ? start : value - key_size,
+    *out = (walk_entry){.key = value - key_size,
                         .value = value,
                         .key_size = key_size,
                         .value_size = b.value_size,
                         .type = b.type,
                         .fetch = fetch};
-    if (s->fixed_keys) memcpy(step->bytes + start, &entry->key, sizeof entry->key);
-    words_get(step->bytes + start + in_front, at, copied);
-    if (!is_wanted(st, step->bytes + out->key, key_size)) {
+    words_get(step->bytes + start, at, copied);
+    uint8_t *key = step->bytes + out->key;
+    if (s->fixed_keys) *key = table_first_byte(s, entry->tag, key + 1);
+    if (!is_wanted(st, key, key_size)) {
         st->bytes = start;
         st->count--;
     }
@@ -104,12 +105,12 @@ static bool copy_stretch(stretch *st, uint64_t position, walk_step *step) {
 
     uint32_t copy[LINE_BYTES / 4];
     words_get(copy, shard_at(s, table_line(s, bucket)), LINE_BYTES);
-    slots here = table_line_at(copy, s->fixed_keys);
+    slots here = table_line_at(copy);
     while (is_unchanged(st) && copy_slots(st, &here, step)) {
         uint32_t node = *here.link;
         if (node == 0) return is_unchanged(st);
         words_get(copy, shard_at(s, node), NODE_BYTES);
-        here = table_node_at(copy, s->fixed_keys);
+        here = table_node_at(copy);
     }
     return false;
 }
