@@ -28,7 +28,7 @@ MODEL_PACKAGES = spin gcc
 COVERAGE_PACKAGES = gcovr
 VALGRIND_PACKAGES = valgrind
 BENCH_PACKAGES = g++ liblmdb-dev librocksdb-dev libleveldb-dev libsqlite3-dev libtkrzw-dev libwiredtiger-dev \
-                 redis-server libhiredis-dev libnginx-mod-http-lua lua-dbi-sqlite3 gnuplot-nox
+                 redis-server libhiredis-dev libnginx-mod-http-lua lua-dbi-sqlite3 lua-cjson gnuplot-nox
 CI_PACKAGES    = luarocks g++ gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 
 CC      ?= cc
@@ -331,7 +331,7 @@ $(BUILD)/bench/%: $(BUILD)/obj/bench/peers/%.o $(BUILD)/bench/driver.o
 
 -include $(wildcard $(BUILD)/obj/bench/*.d $(BUILD)/obj/bench/*/*.d)
 
-.PHONY: bench bench-quick bench-readme bench-micro bench-deps bench-programs
+.PHONY: bench bench-quick bench-readme bench-micro bench-lua bench-deps bench-programs
 bench-deps: ## install what the benchmark needs: the other stores, gnuplot
 	@.ci/install-packages $(BUILD_PACKAGES) $(BENCH_PACKAGES)
 
@@ -351,6 +351,12 @@ bench-readme: ## put the last figures of `make bench` into bench/README.md
 bench-micro: deps ## what each operation of the store alone costs, in cache and out of it
 	@$(MAKE) -s -j$(JOBS) $(BUILD)/bench/micro
 	@cd $(BUILD)/bench && ./micro
+
+bench-lua: bench-deps ## what the Lua module itself costs, in Lua 5.4 and in OpenResty's LuaJIT
+	@$(MAKE) -s -j$(JOBS) all $(BENCH_OWN) checks-lua5.1
+	@.ci/luajit $(BUILD)/luajit2 $(LUAJIT2_PACKAGES)
+	@LUA_CPATH="$(BUILD)/lua/?.so;$(BUILD)/bench/?.so;;" $(LUA) bench/lua/micro.lua
+	@LUA_PATH="lua/?.lua;;" LUA_CPATH="$(BUILD)/luajit2/lua/?.so;;" $(BUILD)/luajit2/interpreter bench/lua/micro.lua
 
 OWN_C = $(filter-out %.pb-c.c %.pb-c.h,$(wildcard src/*.[ch] src/*/*.[ch] spec/*/*.[ch] \
         bench/*.[ch] bench/*/*.[ch] bench/*/*.cc examples/*.[ch]))
