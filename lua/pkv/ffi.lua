@@ -2,8 +2,10 @@
 -- library. The module loads this file itself. What is told AGAIN, and all that is not here, is done by
 -- the module's C functions, which take the cdata for its userdata by way of the hooks below.
 --
--- Nothing is allocated between a call and the use of what it has put into `exchange`: a collection
--- could run a finalizer that uses a store.
+-- A finalizer that uses a store may run anywhere between what stands here: compiled code may be left
+-- at any guard, and a collection is driven on at the exit. So whoever uses `exchange` takes a ticket
+-- first; a call that has another than the last one does nothing and says AGAIN, and what was taken out
+-- counts only if the ticket is still the last.
 --
 -- Functions take `...` and no parameters, since the compiler then never begins a trace with them. It
 -- would, where one is called several times in a round of a loop, and fail at the return from a
@@ -11,24 +13,24 @@
 local has_ffi, ffi = pcall(require, "ffi")
 
 -- As in src/lua/ffi.c.
-local ABSENT, NUMBER, INT64, UINT64, TRUE, FALSE, ENCODED, ENTRY, FAILED, AGAIN =
+local ABSENT, NUMBER, INT64, UINT64, TRUE, FALSE, ENCODED, ENTRY, AGAIN, FAILED =
    -1, -2, -3, -4, -5, -6, -7, -8, -9, -10
 
 local INTERFACE = [[
    struct {
       int32_t size;
-      int32_t (*get)(const void *store, void *exchange, const char *key, int32_t key_kind);
-      int32_t (*set)(const void *store, void *exchange, const char *key, int32_t key_kind,
-                     const char *value, int32_t kind);
-      int32_t (*unset)(const void *store, void *exchange, const char *key, int32_t key_kind);
+      int32_t (*get)(const void *store, void *exchange, double ticket, const char *key,
+                     int32_t key_kind);
+      int32_t (*set)(const void *store, void *exchange, double ticket, const char *key,
+                     int32_t key_kind, const char *value, int32_t kind);
+      int32_t (*unset)(const void *store, void *exchange, double ticket, const char *key,
+                       int32_t key_kind);
       double (*count)(const void *store);
-      int32_t (*next)(const void *iterator, void *exchange);
+      int32_t (*next)(const void *iterator, void *exchange, double ticket);
       struct {
-         double key_number, number;
+         double ticket, key_number, number;
          int64_t key_integer, integer;
-         int32_t key_kind, type, status;
-         uint32_t calls, steps;
-         int32_t size;
+         int32_t key_kind, type, size;
          char key[4096], value[32768];
       } exchange;
    }]]
@@ -69,6 +71,13 @@ local function use(pkv, internals)
       local object = ...
       cast(object_pointer, object).address = nil
       owners[address_of(object)] = nil
+   end
+
+   local function take_ticket(...)
+      local from = ...
+      local ticket = from.ticket + 1
+      from.ticket = ticket
+      return ticket
    end
 
    -- Keys and values as the two arguments that stand for them in a call.
@@ -133,31 +142,36 @@ local function use(pkv, internals)
    function functions.get(...)
       local store, key, default = ...
       if not istype(store_type, store) then return c_get(...) end
-      local kind = lib_get(store, exchange, key_arguments(key))
-      if kind > ENCODED and kind ~= ABSENT then return value_of(kind) end
+      local ticket = take_ticket(exchange)
+      local kind = lib_get(store, exchange, ticket, key_arguments(key))
       if kind == ABSENT then return default end
-      if kind == ENCODED then return decode(store, key) end
+      if kind == ENCODED then return decode(store, key, ticket) end
+      if kind > ENCODED then
+         local value = value_of(kind)
+         if exchange.ticket == ticket then return value end
+      end
       return c_get(...)
    end
 
    function functions.set(...)
       local store, key, value = ...
       if not istype(store_type, store) or type(value) == "nil" then return c_set(...) end
+      local ticket = take_ticket(exchange)
       local text, kind = value_arguments(value)
       local key_text, key_kind = key_arguments(key)
-      local done = lib_set(store, exchange, key_text, key_kind, text, kind)
+      local done = lib_set(store, exchange, ticket, key_text, key_kind, text, kind)
       if done == TRUE then return true end
-      if done == FAILED then return failed() end
+      if done <= FAILED then return failed(FAILED - done) end
       return c_set(...)
    end
 
    function functions.unset(...)
       local store, key = ...
       if not istype(store_type, store) then return c_unset(...) end
-      local done = lib_unset(store, exchange, key_arguments(key))
+      local done = lib_unset(store, exchange, take_ticket(exchange), key_arguments(key))
       if done == TRUE then return true end
       if done == FALSE then return false end
-      if done == FAILED then return failed() end
+      if done <= FAILED then return failed(FAILED - done) end
       return c_unset(...)
    end
 
@@ -177,25 +191,30 @@ local function use(pkv, internals)
 
    function metamethods.__index(...)
       local store, key = ...
-      local kind = lib_get(store, exchange, key_arguments(key))
-      if kind > ENCODED and kind ~= ABSENT then return value_of(kind) end
+      local ticket = take_ticket(exchange)
+      local kind = lib_get(store, exchange, ticket, key_arguments(key))
       if kind == ABSENT then return nil end
-      if kind == ENCODED then return decode(store, key, true) end
+      if kind == ENCODED then return decode(store, key, ticket, true) end
+      if kind > ENCODED then
+         local value = value_of(kind)
+         if exchange.ticket == ticket then return value end
+      end
       return c_index(store, key)
    end
 
    function metamethods.__newindex(...)
       local store, key, value = ...
+      local ticket = take_ticket(exchange)
       local done
       if type(value) == "nil" then
-         done = lib_unset(store, exchange, key_arguments(key))
+         done = lib_unset(store, exchange, ticket, key_arguments(key))
       else
          local text, kind = value_arguments(value)
          local key_text, key_kind = key_arguments(key)
-         done = lib_set(store, exchange, key_text, key_kind, text, kind)
+         done = lib_set(store, exchange, ticket, key_text, key_kind, text, kind)
       end
       if done == TRUE or done == FALSE then return end
-      if done == FAILED then return raise() end
+      if done <= FAILED then return raise(FAILED - done) end
       return c_newindex(store, key, value)
    end
 
@@ -210,23 +229,25 @@ local function use(pkv, internals)
 
    local iterator_type = ffi.metatype(ITERATOR, { __gc = collect, __call = function(...)
       local iterator = ...
-      local kind = lib_next(iterator, exchange)
+      local ticket = take_ticket(exchange)
+      local kind = lib_next(iterator, exchange, ticket)
       if kind == ABSENT then return nil end
       if kind == AGAIN then return owners[address_of(iterator)]() end
-      local steps = exchange.steps
-      if kind == ENTRY then return internals.entry(owners[address_of(iterator)], steps) end
-      local calls, key_kind = exchange.calls, exchange.key_kind
-      if key_kind == NUMBER then return exchange.key_number, value_of(kind) end
-      local key
-      if key_kind >= 0 then
-         key = ffi_string(key_bytes, key_kind)
-      else
-         key = exchange.key_integer
-         if key_kind == UINT64 then key = cast(uint64, key) end
+      if kind ~= ENTRY then
+         local key_kind = exchange.key_kind
+         local key
+         if key_kind >= 0 then
+            key = ffi_string(key_bytes, key_kind)
+         elseif key_kind == NUMBER then
+            key = exchange.key_number
+         else
+            key = exchange.key_integer
+            if key_kind == UINT64 then key = cast(uint64, key) end
+         end
+         local value = value_of(kind)
+         if exchange.ticket == ticket then return key, value end
       end
-      -- A finalizer may have run, and used the exchange.
-      if exchange.calls ~= calls then return internals.entry(owners[address_of(iterator)], steps) end
-      return key, value_of(kind)
+      return internals.entry(owners[address_of(iterator)], ticket)
    end })
 
    local hook = internals.hook

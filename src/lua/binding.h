@@ -174,6 +174,7 @@ lpkv_store *lpkv_new_store(lua_State *L, const char *path);
 void lpkv_push_slot(lua_State *L, int slot);
 void lpkv_register_store(lua_State *L);
 
+int lpkv_index_store(lua_State *L);
 int lpkv_get(lua_State *L);
 int lpkv_set(lua_State *L);
 int lpkv_unset(lua_State *L);
@@ -190,6 +191,7 @@ typedef struct lpkv_cursor {
     pkv_entry entry; /* the latest; valid until the next step */
     bool drains;     /* the store is closed, and the cursor all that is left of it */
     uint32_t steps;  /* tells whether somebody else stepped or closed it meanwhile */
+    double ticket;   /* of ffi.c, where the last step was made there; else 0 */
 } lpkv_cursor;
 
 /* Goes on to the next entry; PKV_NOT_FOUND, and the cursor is closed, after the last. PKV_CLOSED if
@@ -197,7 +199,7 @@ typedef struct lpkv_cursor {
 pkv_status lpkv_cursor_step(lpkv_cursor *c);
 /* Pushes key and value of the entry; the store is all that is on the stack. */
 int lpkv_push_entry(lua_State *L, lpkv_cursor *c);
-void lpkv_check_steps(lua_State *L, const lpkv_cursor *c, uint32_t steps);
+void lpkv_check_step(lua_State *L, bool is_same);
 int lpkv_pairs(lua_State *L);
 int lpkv_each(lua_State *L);
 int lpkv_drain(lua_State *L);

@@ -12,11 +12,12 @@ static void close_cursor(lpkv_cursor *c) {
     pkv_cursor *handle = c->handle;
     c->handle = NULL;
     c->steps++;
+    c->ticket = 0;
     if (handle) pkv_cursor_close(handle);
 }
 
-void lpkv_check_steps(lua_State *L, const lpkv_cursor *c, uint32_t steps) {
-    if (c->steps != steps) luaL_error(L, "the iterator was used by a finalizer");
+void lpkv_check_step(lua_State *L, bool is_same) {
+    if (!is_same) luaL_error(L, "the iterator was used by a finalizer");
 }
 
 /* Where pushing the key may run a finalizer before it is copied: makes the entry one that no
@@ -28,7 +29,7 @@ static lpkv_buffer *keep_entry(lua_State *L, lpkv_cursor *c, pkv_entry *entry, c
     if (key_size + value_size > LPKV_SMALL_VALUE) {
         uint32_t steps = c->steps;
         scratch = lpkv_scratch_take(L, c->store);
-        lpkv_check_steps(L, c, steps);
+        lpkv_check_step(L, c->steps == steps);
         if (lpkv_buffer_reserve(scratch, key_size) ||
             (scratch->size = key_size, lpkv_buffer_reserve(scratch, value_size)))
             luaL_error(L, "not enough memory for an entry of %d bytes",
@@ -48,7 +49,7 @@ int lpkv_push_entry(lua_State *L, lpkv_cursor *c) {
     lpkv_buffer *scratch = LPKV_COLLECTS_EARLY ? keep_entry(L, c, &entry, small) : NULL;
     uint32_t steps = c->steps;
     if (lpkv_key_push(L, c->store, entry.key)) return lpkv_raise(L);
-    lpkv_check_steps(L, c, steps);
+    lpkv_check_step(L, c->steps == steps);
     lua_insert(L, 2); /* before the scratch buffer, if that is there */
     if (lpkv_value_push(L, c->store, entry.value, entry.type)) return lpkv_raise(L);
     lua_pushvalue(L, 2);
@@ -61,6 +62,7 @@ pkv_status lpkv_cursor_step(lpkv_cursor *c) {
     if (!c->handle) return PKV_NOT_FOUND;
     if (!c->drains && !c->store->handle) return PKV_CLOSED;
     c->steps++;
+    c->ticket = 0;
     pkv_status status = pkv_cursor_next(c->handle, &c->entry);
     if (status == PKV_NOT_FOUND) close_cursor(c);
     return status;

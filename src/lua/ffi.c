@@ -6,8 +6,9 @@
  * module for Lua's own API, with the same arguments. So whatever is rare, and every error, is made
  * in one place. A store's userdata is still what owns it.
  *
- * What a call gives lies in an `exchange`, one for a Lua state. It stays as it is until the next
- * call, which a finalizer may make as soon as Lua allocates anything. */
+ * What a call takes and gives lies in an `exchange`, one for a Lua state. A finalizer may use it at
+ * any time, before the call and after: so each use has a ticket, and counts only while that is the
+ * last one. */
 #include <string.h>
 
 #include "binding.h"
@@ -61,17 +62,15 @@ enum {
     KIND_FALSE = -6,
     KIND_ENCODED = -7, /* bytes of which decode() makes the value */
     KIND_ENTRY = -8,   /* stepped to an entry that push_entry() makes values of */
-    KIND_FAILED = -9,  /* with `status` */
-    KIND_AGAIN = -10   /* nothing was done */
+    KIND_AGAIN = -9,   /* nothing was done */
+    KIND_FAILED = -10  /* less the status */
 };
 
 typedef struct exchange {
+    double ticket; /* the last one that was taken */
     double key_number, number;
     int64_t key_integer, integer;
-    int32_t key_kind, type, status;
-    uint32_t calls; /* tells whether somebody else used it meanwhile */
-    uint32_t steps; /* of the cursor */
-    int32_t size;
+    int32_t key_kind, type, size;
     char key[KEY_BYTES], value[VALUE_BYTES];
 } exchange;
 
@@ -92,9 +91,10 @@ static bool is_quiet(lpkv_store *store) {
            pkv_next_event(store->handle, &seen, &event) != PKV_OK;
 }
 
-static lpkv_store *open_store(const store_object *object) {
+/* NULL too where somebody else used the exchange since the ticket was taken. */
+static lpkv_store *open_store(const store_object *object, const exchange *x, double ticket) {
     lpkv_store *store = object->store;
-    return store && store->handle && is_quiet(store) ? store : NULL;
+    return x->ticket == ticket && store && store->handle && is_quiet(store) ? store : NULL;
 }
 
 static bool whole_number(int32_t kind, double number, int64_t integer, pkv_integer type,
@@ -161,12 +161,16 @@ static int32_t give_value(const lpkv_store *store, exchange *x, size_t size, pkv
     return give_integer(number, integer == PKV_U64, &x->number, &x->integer);
 }
 
-static int32_t get(const store_object *object, exchange *x, const char *text, int32_t kind) {
-    lpkv_store *store = open_store(object);
+static int32_t failed_with(pkv_status status) {
+    return KIND_FAILED - (int32_t)status;
+}
+
+static int32_t get(const store_object *object, exchange *x, double ticket, const char *text,
+                   int32_t kind) {
+    lpkv_store *store = open_store(object, x, ticket);
     lpkv_key key;
     pkv_type type;
     size_t size;
-    x->calls++;
     if (!store || !read_key(store, x, text, kind, &key)) return KIND_AGAIN;
     pkv_status status =
         pkv_get_typed(store->handle, key.bytes, x->value, sizeof x->value, &size, &type);
@@ -209,29 +213,27 @@ static bool take_value(const lpkv_store *store, const exchange *x, const char *t
            !pkv_integer_value(type, number, value->fixed, &value->bytes.size);
 }
 
-static int32_t set(const store_object *object, exchange *x, const char *key_text, int32_t key_kind,
-                   const char *text, int32_t kind) {
-    lpkv_store *store = open_store(object);
+static int32_t set(const store_object *object, exchange *x, double ticket, const char *key_text,
+                   int32_t key_kind, const char *text, int32_t kind) {
+    lpkv_store *store = open_store(object, x, ticket);
     lpkv_key key;
     lpkv_value value;
-    x->calls++;
     if (!store || !read_key(store, x, key_text, key_kind, &key) ||
         !take_value(store, x, text, kind, &value))
         return KIND_AGAIN;
-    x->status = (int32_t)pkv_set_typed(store->handle, key.bytes, value.bytes, value.type);
-    return x->status ? KIND_FAILED : KIND_TRUE;
+    pkv_status status = pkv_set_typed(store->handle, key.bytes, value.bytes, value.type);
+    return status ? failed_with(status) : KIND_TRUE;
 }
 
 /* KIND_TRUE or KIND_FALSE: whether it was there. */
-static int32_t unset(const store_object *object, exchange *x, const char *text, int32_t kind) {
-    lpkv_store *store = open_store(object);
+static int32_t unset(const store_object *object, exchange *x, double ticket, const char *text,
+                     int32_t kind) {
+    lpkv_store *store = open_store(object, x, ticket);
     lpkv_key key;
-    x->calls++;
     if (!store || !read_key(store, x, text, kind, &key)) return KIND_AGAIN;
     pkv_status status = pkv_unset(store->handle, key.bytes);
-    x->status = (int32_t)status;
     if (status == PKV_NOT_FOUND) return KIND_FALSE;
-    return status ? KIND_FAILED : KIND_TRUE;
+    return status ? failed_with(status) : KIND_TRUE;
 }
 
 /* The number of entries, or -1: again. */
@@ -243,14 +245,14 @@ static double count(const store_object *object) {
 }
 
 /* The kind of the value; that of the key is in x->key_kind. */
-static int32_t next(const iterator_object *object, exchange *x) {
+static int32_t next(const iterator_object *object, exchange *x, double ticket) {
     lpkv_cursor *c = object->cursor;
-    pkv_status status = c ? lpkv_cursor_step(c) : PKV_CLOSED;
-    x->calls++;
+    if (!c || x->ticket != ticket) return KIND_AGAIN;
+    pkv_status status = lpkv_cursor_step(c);
+    c->ticket = ticket;
     if (status == PKV_NOT_FOUND) return KIND_ABSENT;
     if (status) return KIND_AGAIN;
     const pkv_entry *entry = &c->entry;
-    x->steps = c->steps;
     if (entry->value.size > sizeof x->value || entry->key.size > sizeof x->key) return KIND_ENTRY;
     pkv_integer type = c->store->key_type;
     if (type == PKV_INTEGER_NONE) {
@@ -267,11 +269,12 @@ static int32_t next(const iterator_object *object, exchange *x) {
 
 typedef struct interface {
     int32_t size; /* of this */
-    int32_t (*get)(const store_object *, exchange *, const char *, int32_t);
-    int32_t (*set)(const store_object *, exchange *, const char *, int32_t, const char *, int32_t);
-    int32_t (*unset)(const store_object *, exchange *, const char *, int32_t);
+    int32_t (*get)(const store_object *, exchange *, double, const char *, int32_t);
+    int32_t (*set)(const store_object *, exchange *, double, const char *, int32_t, const char *,
+                   int32_t);
+    int32_t (*unset)(const store_object *, exchange *, double, const char *, int32_t);
     double (*count)(const store_object *);
-    int32_t (*next)(const iterator_object *, exchange *);
+    int32_t (*next)(const iterator_object *, exchange *, double);
     exchange exchange;
 } interface;
 
@@ -282,41 +285,45 @@ static exchange *own_exchange(lua_State *L) {
     return &i->exchange;
 }
 
-/* decode(store, key, raises): the value of the key, of which `get` has just given the bytes. */
+/* decode(store, key, ticket, raises): the value of the key, of which `get` has given the bytes. */
 static int decode(lua_State *L) {
     const exchange *x = own_exchange(L);
+    bool raises = lua_toboolean(L, 4);
+    if (x->ticket != lua_tonumber(L, 3)) {
+        lua_settop(L, 2);
+        return raises ? lpkv_index_store(L) : lpkv_get(L);
+    }
     pkv_type type = (pkv_type)x->type;
     char copy[VALUE_BYTES];
     pkv_bytes bytes = {copy, (size_t)x->size};
     memcpy(copy, x->value, bytes.size);
-    bool raises = lua_toboolean(L, 3);
     lpkv_store *store = lpkv_check_open(L);
     pkv_status status = lpkv_value_push(L, store, bytes, type);
     if (!status) return 1;
     return raises ? lpkv_raise(L) : lpkv_failure(L, status);
 }
 
-/* entry(iterator, steps): key and value of the entry that `next` has just stepped to. */
+/* entry(iterator, ticket): key and value of the entry that `next` has stepped to. */
 static int entry(lua_State *L) {
-    uint32_t steps = (uint32_t)lua_tonumber(L, 2);
+    double ticket = lua_tonumber(L, 2);
     if (!lua_getupvalue(L, 1, 1) || !lua_getupvalue(L, 1, 2))
         return luaL_error(L, "not an iterator");
     lpkv_cursor *c = lua_touserdata(L, -2);
-    lpkv_check_steps(L, c, steps);
+    lpkv_check_step(L, c->ticket == ticket);
     lua_replace(L, 1); /* the store */
     lua_settop(L, 1);
     return lpkv_push_entry(L, c);
 }
 
-/* failed(): what to return after KIND_FAILED. raise(): the same, raised. */
+/* failed(status): what to return after KIND_FAILED. raise(status): the same, raised. */
 static int failed(lua_State *L) {
-    pkv_status status = (pkv_status)own_exchange(L)->status;
+    pkv_status status = (pkv_status)lua_tonumber(L, 1);
     lpkv_push_detail(L, status);
     return lpkv_failure(L, status);
 }
 
 static int raise_failure(lua_State *L) {
-    lpkv_push_detail(L, (pkv_status)own_exchange(L)->status);
+    lpkv_push_detail(L, (pkv_status)lua_tonumber(L, 1));
     return lpkv_raise(L);
 }
 

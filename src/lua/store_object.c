@@ -94,7 +94,7 @@ static pkv_status fetch(lua_State *L, lpkv_store *store) {
     return status;
 }
 
-static int index_store(lua_State *L) {
+int lpkv_index_store(lua_State *L) {
     lpkv_store *store = lpkv_check_open(L);
     pkv_status status = fetch(L, store);
     if (status == PKV_NOT_FOUND)
@@ -279,7 +279,7 @@ int lpkv_is_store(lua_State *L) {
 }
 
 static const luaL_Reg metamethods[] = {
-    {"__index", index_store},
+    {"__index", lpkv_index_store},
     {"__newindex", newindex_store},
     {"__len", length_of_store},
     {"__pairs", lpkv_pairs},
