@@ -41,12 +41,15 @@ static int free_findings(lua_State *L) {
 static findings *new_findings(lua_State *L) {
     findings *f = lua_newuserdata(L, sizeof *f);
     memset(f, 0, sizeof *f);
-    if (luaL_newmetatable(L, LPKV_FINDINGS)) {
-        lua_pushcfunction(L, free_findings);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
+    luaL_setmetatable(L, LPKV_FINDINGS);
     return f;
+}
+
+void lpkv_register_findings(lua_State *L) {
+    static const luaL_Reg metamethods[] = {{"__gc", free_findings}, {NULL, NULL}};
+    luaL_newmetatable(L, LPKV_FINDINGS);
+    lpkv_set_functions(L, "", metamethods);
+    lua_pop(L, 1);
 }
 
 /* ---- Tables */
