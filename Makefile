@@ -64,7 +64,7 @@ CHECK_SOURCES = $(wildcard spec/support/*_check.c)
 CALLS_SOURCES = $(wildcard spec/support/calls_*.c)
 # Of pkv_internals, other Luas than the first need only what is for the Lua module.
 INTERNALS_SOURCES = $(wildcard $(if $(filter 5.4,$(LUA_VERSION)),\
-                    spec/support/internals*.c spec/support/*.pb-c.c,spec/support/internals_lua.c))
+                    spec/support/internals*.c spec/support/*.pb-c.c,spec/support/internals_[ls]*.c))
 # Each *_fuzz.c is a program, the rest is shared.
 FUZZ_SOURCES  = $(wildcard spec/fuzz/*_fuzz.c)
 FUZZ_SHARED   = $(filter-out $(FUZZ_SOURCES),$(wildcard spec/fuzz/*.c)) spec/support/record.pb-c.c
