@@ -10,9 +10,6 @@ local random = require "spec.support.random"
 
 local check_free, check_closed = calls.check_free, calls.check_closed
 
--- Of the moments at which something happens, each so many-th is tried.
-local STRIDE = tonumber(os.getenv "PKV_STRIDE") or 1
-
 describe("in a Lua state of its own,", function()
    after_each(disk.clean)
 
@@ -40,7 +37,7 @@ describe("lua_close", function()
    after_each(disk.clean)
 
    -- In LuaJIT, stores have metamethods that make calls in Lua: three times as many moments.
-   local step = compat.is_luajit and 3 * STRIDE or STRIDE
+   local step = compat.is_luajit and 3 * helper.stride or helper.stride
 
    local pieces = {
       'store = assert(pkv.open(path)) store.a = 1 iterator = pkv.each(store) iterator()',
@@ -81,7 +78,7 @@ describe("lua_close", function()
       local number = 0
       permutations({ 1, 2, 3, 4, 5 }, 1, function(order)
          number = number + 1
-         if number % STRIDE ~= 0 then return end
+         if number % helper.stride ~= 0 then return end
          local path = disk.folder()
          local code = { jit_off, "pkv, path = ...\n" }
          for _, piece in ipairs(order) do code[#code + 1] = pieces[piece] .. "\n" end

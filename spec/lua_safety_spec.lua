@@ -14,9 +14,6 @@ local random = require "spec.support.random"
 local same, content = helper.same, helper.content
 local check_free, check_closed = calls.check_free, calls.check_closed
 
--- Of the moments at which something happens, each so many-th is tried.
-local STRIDE = tonumber(os.getenv "PKV_STRIDE") or 1
-
 local codec = { encode = function(value) return "<" .. value end, decode = function(bytes) return bytes:sub(2) end }
 local codec_code = '{ encode = function(v) return "<" .. v end, decode = function(b) return b:sub(2) end }'
 
@@ -86,7 +83,7 @@ describe("lack of memory at any allocation in", function()
    for _, call in ipairs(calls.list) do
       it(call.name .. " is an error, and holds no lock", function()
          for _, once in ipairs { true, false } do
-            at_every_moment(STRIDE, call.call, function(moment, ...)
+            at_every_moment(helper.stride, call.call, function(moment, ...)
                local exhausted, done, problem = stress.fail_allocations(moment, once, ...)
                -- As an error, or, where the call has asked for it, as a result that its assert finds.
                if not done then assert.is_string(problem) end
@@ -139,7 +136,7 @@ describe("lack of memory at any allocation while the module is loaded and used f
             assert.equal(0, live)
             check_closed(path .. "-other")
             check_free(path .. "-other")
-            moment = moment + STRIDE
+            moment = moment + helper.stride
          end
       end
    end)
@@ -177,7 +174,7 @@ describe("an error raised at any call and return in", function()
    local left_in_a_dead_coroutine = interrupted(function(call, ...) call(...) end)
 
    -- In LuaJIT, stores have metamethods that make calls in Lua: three times as many moments.
-   local step = compat.is_luajit and 3 * STRIDE or STRIDE
+   local step = compat.is_luajit and 3 * helper.stride or helper.stride
 
    for _, call in ipairs(calls.list) do
       it(call.name .. " passes, and holds no lock", function()
@@ -379,7 +376,7 @@ describe("whatever arguments", function()
          }
          local fixed = #arguments
          if compat.has_ffi then arguments[fixed] = loadstring "return 1LL" () end
-         for _ = 1, 3000 / STRIDE do
+         for _ = 1, 3000 / helper.stride do
             local picked, count = {}, math.random(0, 4)
             for i = 1, count do picked[i] = arguments[math.random(#arguments)] end
             if math.random(2) == 1 then picked[1] = arguments[math.min(fixed + math.random(8), #arguments)] end

@@ -239,7 +239,8 @@ for _, wal_io in ipairs { "mmap", "pwrite" } do
             for _, offset in ipairs { records[2].from, records[2].from + 9, records[2].upto - size // 2,
                                       records[2].upto - 1 } do
                local copy = disk.copy(folder)
-               helper.write(copy .. "/" .. LOG, bytes:sub(1, offset) .. ("\0"):rep(#bytes - offset))
+               local torn = disk.flipped(bytes, offset):sub(1, offset + 1) -- the byte may be a zero already
+               helper.write(copy .. "/" .. LOG, torn .. ("\0"):rep(#bytes - offset - 1))
                goes_on(copy, { one = 1 }, size)
                helper.write(copy .. "/manifest", helper.read(folder .. "/manifest"))
                helper.write(copy .. "/" .. LOG, disk.flipped(bytes, offset))

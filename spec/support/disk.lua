@@ -81,9 +81,9 @@ function disk.killed(path, code, ...)
    if not output:find("killed", 1, true) then error(output, 2) end
 end
 
---- Waits until a condition holds; an error if it never does.
+--- Waits until a condition holds; an error if it never does, which takes minutes.
 function disk.wait(condition)
-   for _ = 1, 1500 do
+   for _ = 1, 15000 do
       if condition() then return end
       os.execute "sleep 0.02"
    end

@@ -8,9 +8,6 @@ local helper = require "spec.support.helper"
 
 local same, content = helper.same, helper.content
 
--- Of the moments at which something happens, each so many-th is tried.
-local STRIDE = tonumber(os.getenv "PKV_STRIDE") or 1
-
 local lua_collections = {}
 
 --- run(call, ...), for which there is a new object of garbage at every collection; f(n) is the finalizer of
@@ -101,7 +98,7 @@ function lua_collections.disturbed(path)
       local done, message, count = littered(function(n)
          local fine, what = pcall(function()
             use(store, path, iterator)
-            if n % STRIDE ~= 0 then return end
+            if n % helper.stride ~= 0 then return end
             number = number % #calls.list + 1
             calls.reset(other)
             calls.list[number].call(other, path .. "-2")
@@ -137,7 +134,7 @@ function lua_collections.failing(path)
          local now = content(store)
          check(same(after, now) or (not done and same(calls.base, now)), call.name, "something else is in the store")
          calls.check_free(path)
-         moment = moment + STRIDE
+         moment = moment + helper.stride
       end
    end
    calls.check_closed(path .. "-other", path .. "-coded", path .. "-integers", path .. "-closed")
@@ -190,7 +187,7 @@ function lua_collections.random(path, seed)
       local done, message = littered(function()
          local fine, what = pcall(use, store, path)
          if not fine then problem = what end
-      end, pcall, work, store, math.ceil(120 / STRIDE))
+      end, pcall, work, store, math.ceil(120 / helper.stride))
       debug.sethook()
       collectgarbage "restart"
       if compat.has_close then collectgarbage "incremental" end
