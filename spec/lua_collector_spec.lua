@@ -90,6 +90,33 @@ describe("lua_close", function()
       end)
    end)
 
+   it("runs finalizers that make any call, and leaves no memory, no lock and no store open", function()
+      if compat.is_luajit then return end -- its cdata are finalized before all else
+      local path = disk.folder()
+      local code = [[
+         local pkv, path = ...
+         local call = require "spec.support.lua_calls".list[%d].call
+         local store = assert(pkv.open(path, { memory_shards = 2 }))
+         kept = { store, require "spec.support.compat".finalizer(function()
+            local done, problem = pcall(call, store, path)
+            local file = io.open(path .. "-told", "w")
+            file:write(done and "fine" or tostring(problem))
+            file:close()
+         end) }]]
+      assert(pkv.close(calls.prepare(path)))
+      for number, call in ipairs(calls.list) do
+         local _, problem, live = internals.run_with_allocations(jit_off .. code:format(number), path, 2 ^ 40)
+         assert.is_nil(problem)
+         assert.equal("fine", helper.read(path .. "-told"), call.name)
+         assert.equal(0, live)
+         check_closed(path, path .. "-other", path .. "-coded", path .. "-integers", path .. "-closed")
+         check_free(path)
+         local store = assert(pkv.open(path))
+         calls.reset(store)
+         assert(pkv.close(store))
+      end
+   end)
+
    --- All pieces; `stop` is done at the n-th call or return in them. Prints what was done until then.
    local program = jit_off .. "pkv, path = ...\n" .. [[
       local count, moment, stop = -1, %d, %s
