@@ -4,6 +4,7 @@ local helper = require "spec.support.helper"
 local compat = require "spec.support.compat"
 local disk = require "spec.support.disk"
 
+local stride = math.min(helper.stride, 11)
 local ios = { "mmap", "pwrite" }
 local syncs = { "os", "always", "buffered", 0.002 }
 
@@ -226,7 +227,7 @@ describe("a full disk", function()
       if not mount "1m" then return end
       local path, expected = mounted .. "/store", {}
       local opened, refused = 0, 0
-      for pages = 0, 40, 2 do
+      for pages = 0, 40, 2 * stride do
          fill(pages)
          local store, _, code = pkv.open(path, { wal_shards = pages % 3 + 1, snapshot_interval = false })
          if store then
@@ -283,7 +284,7 @@ describe("a full disk", function()
       it("makes a snapshot fail, with any room that is left, and then " .. what, function()
          if not mount "1m" then return end
          local succeeded, failed = 0, 0
-         for pages = 0, 44 do
+         for pages = 0, 44, stride do
             if snapshot_with(pages, mounted .. "/store", f) then
                succeeded = succeeded + 1
             else

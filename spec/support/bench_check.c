@@ -201,7 +201,7 @@ static int judge(enum lie told) {
     /* The time is up at once: a load, though, is never cut short. */
     char options[4][40] = {"", "class=D0", "entries=5000", "seconds=0"};
     (void)snprintf(options[0], sizeof options[0], "folder=%s", folder);
-    if (told != HONEST) (void)snprintf(options[3], sizeof options[3], "seconds=60");
+    if (told != HONEST) (void)snprintf(options[3], sizeof options[3], "seconds=900");
     char *words[] = {"toy",    options[0], options[1], options[2], options[3], "load", "check",
                      "update", "a:zipf",   "d:zipf",   "refill",   "scan",     NULL};
     const adapter toy = {.name = "toy",

@@ -81,9 +81,9 @@ function disk.killed(path, code, ...)
    if not output:find("killed", 1, true) then error(output, 2) end
 end
 
---- Waits until a condition holds; an error if it never does.
+--- Waits until a condition holds; an error if it never does, which takes minutes.
 function disk.wait(condition)
-   for _ = 1, 1500 do
+   for _ = 1, 15000 do
       if condition() then return end
       os.execute "sleep 0.02"
    end
@@ -122,6 +122,13 @@ function disk.records(bytes)
       records[#records + 1] = record
    end
    return records
+end
+
+--- The number of bytes without the zeros at the end, which stand for nothing in a log.
+function disk.used(bytes)
+   local size = #bytes
+   while size > 0 and bytes:byte(size) == 0 do size = size - 1 end
+   return size
 end
 
 --- Applies records to a table.

@@ -18,6 +18,8 @@
 static int passed, failed;
 static char folder[] = "/tmp/pkv-fork-XXXXXX", path[64];
 
+#define TAKES_LONG 600 /* seconds: what has not ended by then hangs */
+
 static const pkv_bytes a = {"a", 1}, b = {"b", 1}, one = {"1", 1};
 
 /* A sanitizer's own locks and threads do not survive a fork from among threads. */
@@ -54,7 +56,7 @@ static pid_t fork_child(void) {
     pid_t child = fork();
     if (child == 0) {
         failed = 0;
-        alarm(60);
+        alarm(TAKES_LONG);
     }
     return child;
 }
@@ -206,7 +208,7 @@ static void check_dead_parent(bool closes) {
         if (pkv_open(path, NULL, &store) || pkv_set(store, a, one)) _exit(1);
         pid_t child = fork();
         if (child == 0) {
-            alarm(60);
+            alarm(TAKES_LONG);
             if (closes) (void)pkv_close(store);
             pid_t me = getpid();
             if (write(ready[1], &me, sizeof me) != sizeof me) _exit(1);
@@ -245,12 +247,12 @@ static void *open_and_close(void *context) {
     (void)context;
     char other[80];
     (void)snprintf(other, sizeof other, "%s-other", path);
-    unsigned locked = 0;
-    while (!atomic_load(&stop)) {
+    for (bool last = false; !last;) {
+        last = atomic_load(&stop); /* all children have ended */
         pkv *store;
         pkv_status status = pkv_open(other, NULL, &store);
         /* By a child that has not come to run yet, for longer than an open waits. */
-        if (status == PKV_LOCKED && locked++ < 40) continue;
+        if (status == PKV_LOCKED && !last) continue;
         if (status || pkv_set(store, a, one) || pkv_close(store)) return "opening failed";
     }
     return NULL;

@@ -5,6 +5,10 @@ local pairs = compat.pairs
 
 local helper = {}
 
+--- Of moments and samples that there are thousands of, how many-th are tried: PKV_STRIDE in the
+-- environment, for a Lua that is slow.
+helper.stride = tonumber(os.getenv "PKV_STRIDE") or 1
+
 local interpreter = os.getenv("LUA") or "lua5.4"
 local made = {}
 

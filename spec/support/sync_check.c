@@ -22,6 +22,7 @@
 static int passed, failed;
 static atomic_uint_fast64_t begun, ended; /* flushes; the number of the latest that has ended */
 static atomic_int failing;                /* so many flushes are to fail */
+static atomic_int working, writing;       /* threads with more to write, and those within a write */
 static char folder[] = "/tmp/pkv-sync-XXXXXX", path[64];
 
 static void check(bool ok, const char *what) {
@@ -29,15 +30,20 @@ static void check(bool ok, const char *what) {
     if (!ok) printf("not ok: %s: %s\n", what, pkv_error_detail()->message);
 }
 
-/* Long enough for all other threads to come and wait. */
 static void take_time(void) {
     struct timespec time = {0, 2000000};
     nanosleep(&time, NULL);
 }
 
+/* Until all other threads have come, and have had time to wait. */
+static void await_others(void) {
+    while (atomic_load(&writing) < atomic_load(&working)) take_time();
+    take_time();
+}
+
 __attribute__((visibility("default"))) int fdatasync(int fd) {
     uint64_t number = atomic_fetch_add(&begun, 1) + 1;
-    take_time();
+    await_others();
     if (atomic_load(&failing) > 0 && atomic_fetch_sub(&failing, 1) > 0) {
         errno = EIO;
         return -1;
@@ -72,16 +78,20 @@ static void *write_all(void *context) {
     char name[32];
     for (unsigned i = 0; i < WRITES && !w->how; i++) {
         uint64_t before = atomic_load(&begun);
+        (void)atomic_fetch_add(&writing, 1);
         w->how = pkv_set(w->store, key_of(name, w->index, i), (pkv_bytes){"value", 5});
+        (void)atomic_fetch_sub(&writing, 1);
         if (w->how) break;
         w->written = i + 1;
         if (atomic_load(&ended) <= before) w->early = true;
     }
+    (void)atomic_fetch_sub(&working, 1);
     return NULL;
 }
 
 static void run(pkv *store, worker workers[THREADS]) {
     pthread_t threads[THREADS];
+    atomic_store(&working, THREADS);
     for (unsigned t = 0; t < THREADS; t++) {
         workers[t] = (worker){.store = store, .index = t};
         pthread_create(&threads[t], NULL, write_all, &workers[t]);

@@ -230,6 +230,7 @@ int lpkv_delete_failed_pending_snapshots(lua_State *L);
 
 int lpkv_check(lua_State *L);
 int lpkv_repair(lua_State *L);
+void lpkv_register_findings(lua_State *L);
 
 /* ffi.c: what lua/pkv/ffi.lua does for the module where there is LuaJIT with its FFI library. */
 

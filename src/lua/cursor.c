@@ -139,7 +139,10 @@ int lpkv_drain(lua_State *L) {
     lpkv_deliver_events(L, store);
     if (!store->handle) lpkv_raise_closed(L, store); /* by a finalizer, or by on_event */
     pkv_status status = pkv_drain(store->handle, &c->handle);
-    if (status != PKV_USAGE) store->handle = NULL; /* elsewise others hold it, and it stays open */
+    if (status != PKV_USAGE) { /* elsewise others hold it, and it stays open */
+        store->handle = NULL;
+        lpkv_buffer_free(&store->scratch);
+    }
     if (status) {
         lpkv_push_detail(L, status);
         return lpkv_failure(L, status);

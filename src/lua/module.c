@@ -26,6 +26,7 @@ PKV_API int luaopen_pkv(lua_State *L) {
     lpkv_register_store(L);
     lpkv_register_cursor(L);
     lpkv_register_buffer(L);
+    lpkv_register_findings(L);
     lua_newtable(L);
     lpkv_set_functions(L, "pkv.", functions);
     lua_pushliteral(L, PKV_VERSION);

@@ -30,23 +30,29 @@ static void collect(void *context, const pkv_finding *finding) {
     f->items[f->count++] = *finding;
 }
 
-static int free_findings(lua_State *L) {
-    findings *f = luaL_testudata(L, 1, LPKV_FINDINGS);
-    if (!f) return 0;
+static void free_items(findings *f) {
     free(f->items);
     memset(f, 0, sizeof *f);
+}
+
+static int free_findings(lua_State *L) {
+    findings *f = luaL_testudata(L, 1, LPKV_FINDINGS);
+    if (f) free_items(f);
     return 0;
 }
 
 static findings *new_findings(lua_State *L) {
     findings *f = lua_newuserdata(L, sizeof *f);
     memset(f, 0, sizeof *f);
-    if (luaL_newmetatable(L, LPKV_FINDINGS)) {
-        lua_pushcfunction(L, free_findings);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
+    luaL_setmetatable(L, LPKV_FINDINGS);
     return f;
+}
+
+void lpkv_register_findings(lua_State *L) {
+    static const luaL_Reg metamethods[] = {{"__gc", free_findings}, {NULL, NULL}};
+    luaL_newmetatable(L, LPKV_FINDINGS);
+    lpkv_set_functions(L, "", metamethods);
+    lua_pop(L, 1);
 }
 
 /* ---- Tables */
@@ -97,14 +103,17 @@ static void push_finding(lua_State *L, const pkv_finding *finding) {
     if (counts) set_count(L, "records", finding->records);
 }
 
-/* Sets the field `findings` of the table on the top. */
-static void set_findings(lua_State *L, const findings *f) {
+/* Sets the field `findings` of the table on the top, and frees them: the collector does not see how
+ * much they hold, and no longer comes to them where a finalizer at the end of the state is calling.
+ */
+static void set_findings(lua_State *L, findings *f) {
     lua_createtable(L, (int)f->count, 0);
     for (size_t i = 0; i < f->count; i++) {
         push_finding(L, &f->items[i]);
         lua_rawseti(L, -2, (int)i + 1);
     }
     lua_setfield(L, -2, "findings");
+    free_items(f);
 }
 
 static int failure(lua_State *L, pkv_status status) {
