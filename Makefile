@@ -280,7 +280,7 @@ model-deps: ## install what checking the model needs
 	@.ci/install-packages $(MODEL_PACKAGES)
 
 model: model-deps ## walk through all states of the model of the protocol, see spec/model/protocol.pml
-	@spec/model/run $(BUILD)/model
+	@JOBS=$(JOBS) spec/model/run $(BUILD)/model
 
 .PHONY: soak
 SOAK_SECONDS ?= 3600
