@@ -11,16 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "../../src/pkv.h"
+#include "effort.h"
 #include "failing_calls.h"
 
-#define KEYS 40
-#if defined(__SANITIZE_THREAD__)
-#define CALL_STEP 7u
-#elif defined(__SANITIZE_ADDRESS__)
-#define CALL_STEP 3u
-#else
-#define CALL_STEP 1u
-#endif
+#define KEYS      40
+#define CALL_STEP EFFORT(1u, 3u, 1u, 3u, 7u)
 
 typedef struct fault {
     const char *call;
@@ -36,6 +31,7 @@ static const fault faults[] = {
     {"unlinkat", EIO},
     {"mkdir", ENOSPC},
     {"pwrite", ENOSPC},
+    {"pwrite", EIO},
     {"close", EIO},
     {"openat", EMFILE},
     {"openat", ENOMEM},
