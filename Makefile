@@ -251,14 +251,19 @@ planted: test-deps ## show that the tests find each fault that can be planted, s
 COUNT   ?=
 $(call objects,$(CORE_SOURCES) $(LUA_SOURCES) $(CLI_SOURCES) spec/support/probe.c): COUNTED = $(COUNT)
 COVERAGE = --coverage -fprofile-update=atomic -O0
+# Integers of 64 bits, and what else LuaJIT's library FFI does.
+FFI_SPECS = $(patsubst %,spec/%_spec.lua,ffi integers keys msgpack values)
 
 .PHONY: coverage
 coverage: test-deps ## run all tests, show how many branches they take; fail below what is wanted
-	@.ci/install-packages $(COVERAGE_PACKAGES)
+	@.ci/install-packages $(COVERAGE_PACKAGES) $(LUA_PACKAGES)
 	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/coverage COUNT="$(COVERAGE)" VARIANT=-DPKV_COVERAGE
+	@$(MAKE) -s -j$(JOBS) lua-checks BUILD=$(BUILD)/coverage/lua5.1 LUA_VERSION=5.1 COUNT="$(COVERAGE)"
+	@.ci/luajit $(BUILD)/coverage/luajit $(LUAJIT2_PACKAGES)
 	@find $(BUILD)/coverage -name '*.gcda' -delete
 	@.ci/test $(BUILD)/coverage
-	@.ci/coverage $(BUILD)/coverage/obj
+	@SPECS="$(FFI_SPECS)" .ci/test $(BUILD)/coverage/luajit
+	@.ci/coverage $(BUILD)/coverage
 
 .PHONY: fuzz fuzz-deps fuzzers fuzz-seeds
 FUZZ = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
