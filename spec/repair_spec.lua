@@ -453,7 +453,7 @@ describe("pkv repair", function()
          helper.write(path .. "/" .. LOG, pattern:rep(1 << 19))
          local start = os.time()
          repair("--keys", "string")
-         assert.is_true(os.time() - start < 20)
+         assert.is_true(os.time() - start < 300)
       end
    end)
 

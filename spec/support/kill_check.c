@@ -35,7 +35,7 @@
 #define KEYS                 150 /* per thread */
 #define VALUE_MAX            (300 << 10)
 #define LIFE                 40 /* kills of one store */
-#define KILLS                EFFORT(1000u, 300u, 300u, 300u, 200u)
+#define KILLS                EFFORT(1000u, 300u, 300u, 300u, 100u)
 #define WRITING_MICROSECONDS 8192
 #define ENOUGH_KILLS         500 /* to have met every moment */
 
