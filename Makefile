@@ -48,8 +48,8 @@ PROTO_CFLAGS = $(shell pkg-config --cflags libprotobuf-c 2>/dev/null)
 PROTO_LIBS   = $(shell pkg-config --libs libprotobuf-c 2>/dev/null || echo -lprotobuf-c)
 
 ALL_CFLAGS = -std=gnu11 $(OPTIMIZE) -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(VARIANT) \
-             $(PROTO_CFLAGS) $(LUA_CFLAGS) -MMD -MP $(CPPFLAGS) $(CFLAGS)
-ALL_LIBS   = -pthread $(VARIANT) $(LDFLAGS) $(PROTO_LIBS) -ldl
+             $(PROTO_CFLAGS) $(LUA_CFLAGS) -MMD -MP $(CPPFLAGS) $(CFLAGS) $(COUNTED)
+ALL_LIBS   = -pthread $(VARIANT) $(LDFLAGS) $(PROTO_LIBS) -ldl $(if $(COUNT),--coverage)
 
 # ---- What is built from what
 
@@ -245,16 +245,24 @@ planted: test-deps ## show that the tests find each fault that can be planted, s
 	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/planted VARIANT=-DPKV_PLANT
 	@JOBS=$(JOBS) spec/planted/run $(BUILD)/planted
 
-# Atomic, since threads count too; and a fork must not reset what handlers have counted in the child.
-COVERAGE = --coverage -fprofile-update=atomic -fno-builtin-fork -DPKV_COVERAGE
+# The product's own sources, also where a test includes them. Atomic, since threads count too. The tests
+# are built as ever, and try as much as under AddressSanitizer.
+COUNT   ?=
+$(call objects,$(CORE_SOURCES) $(LUA_SOURCES) $(CLI_SOURCES) spec/support/probe.c): COUNTED = $(COUNT)
+COVERAGE = --coverage -fprofile-update=atomic -O0
+# Integers of 64 bits, and what else LuaJIT's library FFI does.
+FFI_SPECS = $(patsubst %,spec/%_spec.lua,ffi integers keys msgpack values)
 
 .PHONY: coverage
 coverage: test-deps ## run all tests, show how many branches they take; fail below what is wanted
-	@.ci/install-packages $(COVERAGE_PACKAGES)
-	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/coverage OPTIMIZE="-O0 -g" VARIANT="$(COVERAGE)"
+	@.ci/install-packages $(COVERAGE_PACKAGES) $(LUA_PACKAGES)
+	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/coverage COUNT="$(COVERAGE)" VARIANT=-DPKV_COVERAGE
+	@$(MAKE) -s -j$(JOBS) lua-checks BUILD=$(BUILD)/coverage/lua5.1 LUA_VERSION=5.1 COUNT="$(COVERAGE)"
+	@.ci/luajit $(BUILD)/coverage/luajit $(LUAJIT2_PACKAGES)
 	@find $(BUILD)/coverage -name '*.gcda' -delete
 	@.ci/test $(BUILD)/coverage
-	@.ci/coverage $(BUILD)/coverage/obj
+	@SPECS="$(FFI_SPECS)" .ci/test $(BUILD)/coverage/luajit
+	@.ci/coverage $(BUILD)/coverage
 
 .PHONY: fuzz fuzz-deps fuzzers fuzz-seeds
 FUZZ = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -279,7 +287,7 @@ model-deps: ## install what checking the model needs
 	@.ci/install-packages $(MODEL_PACKAGES)
 
 model: model-deps ## walk through all states of the model of the protocol, see spec/model/protocol.pml
-	@spec/model/run $(BUILD)/model
+	@JOBS=$(JOBS) spec/model/run $(BUILD)/model
 
 .PHONY: soak
 SOAK_SECONDS ?= 3600

@@ -66,6 +66,18 @@ describe("the rest of a log", function()
         assert.equal(0, (select(2, examine(large .. "x"))))
         assert.equal(99, (select(2, examine(large .. sound))))
     end)
+
+    it("has no mark in what is no record though its checksum is right, and which is passed over whole", function()
+        local inner = record { value = "v", flushed = 99 }
+        -- a key that is longer than the message, and the field of the checksum
+        local message = "\x0a\x7f" .. inner .. "\x7d"
+        local sealed = string.char(#message + 4) .. message
+        local sum = internals.checksum(SEED, sealed:sub(1, -2))
+        assert.equal(99, (select(2, examine(sealed .. string.pack("<I4", sum ~ 1)))))
+        sealed = sealed .. string.pack("<I4", sum)
+        assert.equal(0, (select(2, examine(sealed))))
+        assert.equal(#sealed, (examine(sealed .. ("\0"):rep(100))))
+    end)
 end)
 
 describe("examining the rest of a log looks at a byte a bounded number of times", function()

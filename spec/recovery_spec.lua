@@ -370,6 +370,21 @@ describe("a log that the manifest lists", function()
       for _ = 1, 2 do assert.same({ a = "ours", b = "theirs" }, content_of(path)) end
    end)
 
+   it("and one that a snapshot has made needless is removed, also where no log is listed", function()
+      local store = assert(pkv.open(path))
+      store.a = "ours"
+      assert(pkv.sync(store))
+      local bytes = helper.read(path .. "/" .. LOG)
+      assert(pkv.snapshot(store))
+      assert(pkv.close(store))
+      local manifest = internals.manifest_read(path)
+      manifest.logs = {}
+      assert(internals.manifest_write(path, manifest))
+      helper.write(path .. "/" .. LOG, bytes) -- as a clean-up that was interrupted leaves it
+      assert.same({ a = "ours" }, content_of(path))
+      assert.is_nil(helper.files(path)[LOG])
+   end)
+
    it("and no other, even where an ordinal of ours was given away for nothing", function()
       local store = assert(pkv.open(path))
       store.a = "ours"

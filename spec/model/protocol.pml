@@ -203,9 +203,12 @@ inline crash() {
         s++
     :: else -> break
     od;
-    doing = IDLE; at = 0; wanted = 0; repaired = 0; s = 0; k = 0;
-    /* What is lost of a shard, and what comes back, has nothing to do with the other shards; so
-     * where nothing follows, a look at any one of them is a look at all. */
+    doing = IDLE; at = 0; wanted = 0; repaired = 0; s = 0; k = 0
+}
+
+/* What is lost of a shard, and what comes back, has nothing to do with the other shards; so where
+ * nothing follows, a look at any one of them is a look at all. */
+inline look_at() {
     if
     :: crashes < CRASHES -> from = 0; upto = SHARDS
     :: else ->
@@ -500,8 +503,9 @@ end_of_work: /* nothing left to do is no failure */
     :: d_step { mode == RUNNING && doing == DELETE ->
                 delete_logs(last); doing = IDLE }
 
-    :: atomic { mode != OVER -> crash(); killed = 1; recover() }
-    :: atomic { mode != OVER -> crash(); killed = 0; lose(); recover() }
+    :: atomic { d_step { mode != OVER -> crash(); killed = 1 }; look_at(); d_step { recover() } }
+    :: atomic { d_step { mode != OVER -> crash(); killed = 0 }; look_at(); lose();
+                d_step { recover() } }
     :: d_step { mode == REPAIRING && repaired < (last - first + 1) * SHARDS -> repair() }
     :: d_step { mode == REPAIRING && repaired == (last - first + 1) * SHARDS -> mode = SYNCING }
 #ifdef FAULT_START_WITHOUT_FLUSH

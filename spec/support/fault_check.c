@@ -17,15 +17,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "../../src/os/os.h"
+#include "effort.h"
 #include "fault_store.h"
 #include "failing_calls.h"
 #include "probe.h"
 
-#if defined(__SANITIZE_THREAD__)
-#define CALL_STEP 7u
-#else
-#define CALL_STEP 1u
-#endif
+#define CALL_STEP EFFORT(1u, 1u, 1u, 3u, 7u)
 
 /* ---- What can go wrong */
 

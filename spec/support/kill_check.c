@@ -28,17 +28,14 @@
 #include "../../src/disk/fileset.h"
 #include "../../src/disk/manifest.h"
 #include "../../src/os/error.h"
+#include "effort.h"
 
-#define WORKERS   6 /* processes: much of the time is spent waiting */
-#define THREADS   3
-#define KEYS      150 /* per thread */
-#define VALUE_MAX (300 << 10)
-#define LIFE      40 /* kills of one store */
-#ifdef __SANITIZE_THREAD__
-#define KILLS 300
-#else
-#define KILLS 1000
-#endif
+#define WORKERS              6 /* processes: much of the time is spent waiting */
+#define THREADS              3
+#define KEYS                 150 /* per thread */
+#define VALUE_MAX            (300 << 10)
+#define LIFE                 40 /* kills of one store */
+#define KILLS                EFFORT(1000u, 300u, 300u, 300u, 100u)
 #define WRITING_MICROSECONDS 8192
 #define ENOUGH_KILLS         500 /* to have met every moment */
 

@@ -14,9 +14,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "../../src/pkv.h"
+#include "effort.h"
 
 #define GROUPS  16 /* a loser takes its time to be sure: so they race side by side */
 #define RACERS  3
+#define RACES   EFFORT(63, 63, 20, 20, 20)
 #define THREADS 8
 
 static int passed, failed;
@@ -144,7 +146,7 @@ static void threads_race(const char *folder) {
 }
 
 int main(int argc, char **argv) {
-    int races = argc > 1 ? atoi(argv[1]) : 63;
+    int races = argc > 1 ? atoi(argv[1]) : RACES;
     char folder[] = "/tmp/pkv-owner-XXXXXX";
     if (!mkdtemp(folder)) return 1;
     processes_race(folder, races);

@@ -215,20 +215,45 @@ static void check_many_lies(void) {
     finds("c", RECORD_OURS, "behind many lies");
 }
 
+/* What makes work, in a file of so many bytes: a length of 200,000 and a key that cannot be; the
+ * bytes in it pass for smaller ones. */
+#define LIE_WORK (200000 + 1562 + 12)
+#define LIES     4200
+
+static void put_lies(size_t work) {
+    put_again("\xff", 1, 10);
+    put_again("\xc0\x9a\x0c\x0a\xff", 5, work / LIE_WORK);
+    while (size < LIES) put("\0", 1);
+}
+
+static size_t times_decoded(size_t times, size_t file_size) {
+    return times * ((size_t)(4 << 20) + file_size);
+}
+
 /* The search is given up once it has decoded the file often enough, but not by what it then finds:
- * the record that is the last straw is believed. */
+ * the record that is the last straw is believed, and what follows on it; no other is looked for. */
 static void check_last_straw(void) {
-    /* A length of 200,000 and a key that cannot be; the bytes in it pass for smaller ones. */
-    static const char lie[] = "\xc0\x9a\x0c\x0a\xff";
-    enum { WORK = 200000 + 1562 + 12, RECORD = 250000, OTHER = 4200 };
-    size_t allowed = 16 * ((size_t)(4 << 20) + RECORD + OTHER);
-    for (int more = 0; more < 2; more++) {
-        put_again("\xff", 1, 10);
-        put_again(lie, 5, allowed / WORK + (more ? 2 : 0));
-        while (size < OTHER) put("\0", 1);
+    static const char *const expected[] = {"bcdefg", "bcd", ""};
+    enum { RECORD = 250000, SMALL = 7, TAIL = 5 * SMALL + 10 };
+    size_t file_size = LIES + RECORD + TAIL;
+    for (size_t more = 0; more < 3; more++) {
+        put_lies(times_decoded(16, file_size) + 2 * more * LIE_WORK - 2 * (size_t)LIE_WORK);
         put_foreign("b", RECORD - 10);
-        check(size == OTHER + RECORD, "the size that was reckoned with", (int)size);
-        finds(more ? "" : "b", RECORD_FOREIGN, "the last straw");
+        for (const char *key = "cd"; *key; key++) put_foreign(key, 1);
+        put_again("\xff", 1, 10);
+        for (const char *key = "efg"; *key; key++) put_foreign(key, 1);
+        check(size == file_size, "the size that was reckoned with", (int)size);
+        finds(expected[more], RECORD_FOREIGN, "the last straw");
+    }
+}
+
+/* Half of the way there, large records are looked for no more; small ones are. */
+static void check_half_way(void) {
+    for (size_t times = 7; times <= 9; times += 2) {
+        put_lies(times_decoded(times, LIES + 300000));
+        put_foreign("a", 300000 - 30);
+        for (const char *key = "bcd"; *key; key++) put_foreign(key, 1);
+        finds(times < 8 ? "abcd" : "bcd", RECORD_FOREIGN, "half way");
     }
 }
 
@@ -319,6 +344,7 @@ int main(void) {
     check_large_lies();
     check_many_lies();
     check_last_straw();
+    check_half_way();
     check_cut();
     check_all_failing();
     char text[FILE_NAME_BYTES];

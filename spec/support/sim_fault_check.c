@@ -11,14 +11,11 @@
 #include <string.h>
 #include "../../src/os/simulated.h"
 #include "../../src/pkv.h"
+#include "effort.h"
 
-#define KEYS  12
-#define STEPS 40
-#ifdef __SANITIZE_THREAD__
-#define CALL_STEP 64u
-#else
-#define CALL_STEP 1u
-#endif
+#define KEYS      12
+#define STEPS     40
+#define CALL_STEP EFFORT(1u, 1u, 1u, 5u, 61u)
 
 static int passed, failed;
 static size_t cuts;

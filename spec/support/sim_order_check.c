@@ -16,16 +16,11 @@
 #include "../../src/disk/disk.h"
 #include "../../src/os/error.h"
 #include "../../src/os/simulated.h"
+#include "effort.h"
 
-#define KEYS    4u
-#define CHANGES 64u
-#ifdef __SANITIZE_THREAD__
-#define EVENT_STEP 16u
-#elif defined(__SANITIZE_ADDRESS__)
-#define EVENT_STEP 4u
-#else
-#define EVENT_STEP 1u
-#endif
+#define KEYS       4u
+#define CHANGES    64u
+#define EVENT_STEP EFFORT(1u, 1u, 4u, 4u, 16u)
 
 typedef struct change {
     uint32_t key;

@@ -19,19 +19,12 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "effort.h"
 
-#define WORKERS 3 /* processes, since opening and closing is mostly waiting for threads */
-#ifdef __SANITIZE_THREAD__
-#define EPISODES 3
-#define STRIDE   32u
-#elif defined(__SANITIZE_ADDRESS__)
-#define EPISODES 40
-#define STRIDE   4u
-#else
-#define EPISODES 40
-#define STRIDE   1u
-#endif
-#define SECONDS 25.0 /* no episode begins later */
+#define WORKERS  3 /* processes, since opening and closing is mostly waiting for threads */
+#define EPISODES EFFORT(40, 15, 15, 15, 3)
+#define STRIDE   EFFORT(1u, 2u, 4u, 4u, 32u)
+#define SECONDS  25.0 /* no episode begins later */
 
 #include "sim_explore.h"
 

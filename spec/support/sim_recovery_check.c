@@ -18,21 +18,15 @@
  */
 #include <errno.h>
 #include <sys/random.h>
+#include "effort.h"
 #include "sim_cuts.h"
 #include "sim_model.h"
 
-/* Cuts within cuts; and of so many variants one is tried. */
-#if defined(__SANITIZE_THREAD__)
-#define DEPTH  0
-#define STRIDE 3u
-#elif defined(__SANITIZE_ADDRESS__) || defined(PKV_TINY) /* disks too small to meet a limit */
-#define DEPTH  1
-#define STRIDE 1u
-#else
-#define DEPTH  2
-#define STRIDE 1u
-#endif
-#define NODES 65536u /* a power of two */
+/* Cuts within cuts, fewer where limits are tiny, which such disks do not meet; and of so many
+ * variants one is tried. */
+#define DEPTH  EFFORT(2, 0, 1, 1, 0)
+#define STRIDE EFFORT(1u, 1u, 3u, 3u, 4u)
+#define NODES  65536u /* a power of two */
 
 static size_t folders, cuts, recovered;
 

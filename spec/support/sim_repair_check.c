@@ -13,18 +13,13 @@
 #include "../../src/disk/fileset.h"
 #include "../../src/os/error.h"
 #include "../../src/os/simulated.h"
+#include "effort.h"
 
 #define STORE     "simulated"
 #define FILES_MAX 32
 #define KEYS      40
-#if defined(__SANITIZE_THREAD__)
-#define STRIDE 8u
-#elif defined(__SANITIZE_ADDRESS__)
-#define STRIDE 2u
-#else
-#define STRIDE 1u /* of so many events, one is followed by cuts */
-#endif
-#define NEST 100u /* of so many cuts, one is followed by cuts in the repair after it */
+#define STRIDE    EFFORT(1u, 2u, 2u, 2u, 8u) /* of so many events, one is followed by cuts */
+#define NEST      100u /* of so many cuts, one is followed by cuts in the repair after it */
 
 /* The files of a folder. */
 typedef struct image {

@@ -3,15 +3,10 @@
  *
  *     sim_small_check [longest]       with a figure: each in both modes and both ways of writing
  */
-#if defined(__SANITIZE_THREAD__)
-#define LONGEST 1
-#elif defined(__SANITIZE_ADDRESS__) || defined(PKV_TINY) /* worlds too small to meet a limit */
-#define LONGEST 2
-#else
-#define LONGEST 3
-#endif
-
+#include "effort.h"
 #include "sim_explore.h"
+
+#define LONGEST EFFORT(3u, 1u, 2u, 2u, 1u) /* worlds too small to meet a limit */
 
 enum { SET, SET_OTHER, UNSET, SYNC, SNAPSHOT, REOPEN, OPERATIONS };
 
@@ -77,7 +72,7 @@ int main(int argc, char **argv) {
         count *= OPERATIONS;
         for (unsigned sequence = 0; sequence < count; sequence++) {
             for (unsigned kind = 0; kind < 4; kind++) {
-                if (argc <= 1 && length == 3 && kind != next % 4) continue; /* one of them */
+                if (argc <= 1 && length > 1 && length == longest && kind != next % 4) continue;
                 pkv_config config = {.sync = kind % 2 ? PKV_SYNC_OS : PKV_SYNC_ALWAYS,
                                      .wal_io = kind / 2 ? PKV_WAL_IO_MMAP : PKV_WAL_IO_PWRITE,
                                      .wal_shards = 1,

@@ -12,19 +12,15 @@
  */
 #include <errno.h>
 #include <sys/random.h>
+#include "effort.h"
 #include "sim_cuts.h"
 #include "sim_image.h"
 #include "sim_values.h"
 
-/* Of so many damages, or events, one is tried. */
-#if defined(__SANITIZE_THREAD__)
-#define STRIDE 16u
-#elif defined(__SANITIZE_ADDRESS__) || defined(PKV_TINY)
-#define STRIDE 3u
-#else
-#define STRIDE 1u
-#endif
-#define FAILING_STRIDE 4u /* of so many calls one fails; another one in each variant */
+/* Of so many damages, or events, one is tried; odd, so that each bit of a byte has its turn. */
+#define STRIDE EFFORT(1u, 5u, 5u, 5u, 17u)
+/* Of so many calls one fails; another one in each variant. */
+#define FAILING_STRIDE EFFORT(4u, 4u, 8u, 8u, 16u)
 
 /* Every run has the same stores. */
 ssize_t getrandom(void *buffer, size_t size, unsigned flags) {

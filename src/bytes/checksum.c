@@ -188,7 +188,7 @@ static uint32_t multiply(uint32_t a, uint32_t b) {
 
 /* The complements of state and result cancel each other, as in checksum(0, b). */
 uint32_t checksum_over(uint32_t crc, size_t size) {
-    for (size_t n = 0; size > 0 && crc; n++, size >>= 1) {
+    for (size_t n = 0; size > 0; n++, size >>= 1) {
         if (size & 1) crc = multiply(crc, powers[n % 31]);
     }
     return crc;

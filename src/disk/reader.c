@@ -219,7 +219,7 @@ static void examine(reader *in, size_t count, reader_rest *rest) {
 }
 
 static bool is_blank(const uint8_t *bytes, size_t size) {
-    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
 }
 
 /* Has bytes to examine in the buffer, and behind them what it takes to do so: *count of them, 0 at
@@ -229,7 +229,7 @@ static pkv_status fill_to_examine(reader *in, size_t *count) {
     pkv_status status = enough ? PKV_OK : reader_fill(in, 2 * MARKED_RECORD_MAX);
     if (status) return status;
     *count = in->end - in->begin;
-    if (reader_unread(in) > 0 && *count > MARKED_RECORD_MAX) *count -= MARKED_RECORD_MAX;
+    if (reader_unread(in) > 0) *count -= MARKED_RECORD_MAX;
     return PKV_OK;
 }
 
@@ -390,7 +390,7 @@ static pkv_status search(reader *in, uint64_t end, resync *to) {
         if (in->origin == RECORD_FOREIGN && has_worked(in, RESYNC_WORK_FACTOR) && !*to->found) {
             give_up(in, to);
         }
-        if (!large || in->offset == in->size) continue;
+        if (!large) continue;
         uint64_t at = in->offset;
         to->large_tries--;
         status = try_at(in, at, to->found);
