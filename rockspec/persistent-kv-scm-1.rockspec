@@ -15,6 +15,8 @@ description = {
 }
 supported_platforms = { "linux" }
 dependencies = { "lua >= 5.1, < 5.6" } -- LuaJIT counts as 5.1
+test_dependencies = { "busted", "luafilesystem" }
+test = { type = "command", script = "spec/rock.lua" }
 external_dependencies = {
    PROTOBUF_C = { header = "protobuf-c/protobuf-c.h", library = "protobuf-c" },
 }

@@ -2,7 +2,7 @@
 local lfs = require "lfs"
 local helper = require "spec.support.helper"
 local compat = require "spec.support.compat"
-require "pkv" -- from here, as its path is relative
+local pkv = require "pkv" -- from here, as its path is relative
 
 --- The Lua blocks of a Markdown file as one program, those for LuaJIT only there, and what its comments
 -- "--> ..." promise.
@@ -47,6 +47,49 @@ describe("the Lua in", function()
          for i, line in ipairs(promised) do assert.equal(line, (lines[i] or "nothing"):gsub("%s+", " "), i) end
       end)
    end
+end)
+
+--- The words that a pattern finds in a text, sorted, each once.
+local function words(text, pattern)
+   local list, seen = {}, {}
+   for word in text:gmatch(pattern) do
+      if not seen[word] then list[#list + 1] = word end
+      seen[word] = true
+   end
+   table.sort(list)
+   return list
+end
+
+local function names(object)
+   local list = {}
+   for name in pairs(object) do list[#list + 1] = name end
+   table.sort(list)
+   return list
+end
+
+describe("what the module has", function()
+   local meta = helper.read "lua/pkv/meta.lua"
+
+   it("is all annotated, and nothing else is", function()
+      local functions = words(meta, "\nfunction pkv%.([%w_]+)%(")
+      functions[#functions + 1] = meta:match "%-%-%-@class pkv\n%-%-%-@field (version) string\n"
+      table.sort(functions)
+      assert.same(names(pkv), functions)
+   end)
+
+   it("is all in doc/lua.md, and nothing else is", function()
+      assert.same(names(pkv), words(helper.read "doc/lua.md", "\n### `pkv%.([%w_]+)"))
+   end)
+
+   it("has figures that are all annotated", function()
+      local store = assert(pkv.open(helper.folder()))
+      local stats = pkv.stats(store)
+      assert(pkv.close(store))
+      helper.clean()
+      stats.last_failure = "absent where nothing failed"
+      local fields = meta:match "%-%-%-@class pkv%.Stats\n(.-)\n\n"
+      assert.same(names(stats), words(fields, "@field ([%w_]+)"))
+   end)
 end)
 
 describe("the example", function()
