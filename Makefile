@@ -361,7 +361,7 @@ lint: lint-deps ## check layers, lengths, formatting, warnings, Lua files, gener
 	@$(LUA) .ci/layers.lua $(OWN_C)
 	@clang-format --dry-run -Werror $(OWN_C)
 	@luacheck --quiet $(LUA_FOLDERS)
-	@$(LUA) .ci/rockspec.lua --check $(CORE_SOURCES) $(LUA_SOURCES)
+	@$(LUA) .ci/rockspec.lua --check $(ROCK_FILES)
 	@$(MAKE) -s proto-check
 	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/clang CC=clang
 
@@ -375,8 +375,10 @@ PROTO = cd $(1) && protoc-c --c_out=$(2) $(3)
 PROTO_VERSION = s/[0-9]* < PROTOBUF_C_MIN_COMPILER_VERSION/N < PROTOBUF_C_MIN_COMPILER_VERSION/
 
 .PHONY: rockspec proto proto-check
-rockspec: ## bring the rockspec's list of sources up to date
-	@$(LUA) .ci/rockspec.lua $(CORE_SOURCES) $(LUA_SOURCES)
+ROCK_FILES = $(CORE_SOURCES) $(LUA_SOURCES) $(LUA_FILES:%=lua/%)
+
+rockspec: ## bring the rockspecs' lists of files up to date
+	@$(LUA) .ci/rockspec.lua $(ROCK_FILES)
 
 proto: ## make the protobuf-c files anew
 	$(call PROTO,src/disk,.,manifest.proto)

@@ -24,7 +24,7 @@ build = {
    type = "builtin",
    modules = {
       pkv = {
-         -- Kept by `make rockspec`.
+         -- The lists of files are kept by `make rockspec`.
          sources = {
             "src/background.c",
             "src/bytes/checksum.c",
