@@ -22,6 +22,8 @@ LUAJIT_PACKAGES  = luajit libluajit-5.1-2 libluajit-5.1-common
 # issue 829, mended in April). So its specs are interpreted, but for the loops that ffi_spec is about.
 LUAJIT_OPTIONS   = -joff
 LUAJIT2_PACKAGES = luajit2 libluajit2-5.1-2 libluajit2-5.1-common
+# What openresty_spec runs, and what it asks with. Its nginx is no service of the system.
+NGINX_PACKAGES   = nginx libnginx-mod-http-lua lua-socket
 LINT_PACKAGES  = lua-check clang clang-format protobuf-c-compiler
 FUZZ_PACKAGES  = clang libclang-rt-dev
 MODEL_PACKAGES = spin gcc
@@ -178,7 +180,7 @@ test-deps: ## install what the tests need
 lint-deps: ## install what lint needs
 	@.ci/install-packages $(BUILD_PACKAGES) $(LINT_PACKAGES)
 ci-deps: ## install all that .ci/run needs
-	@.ci/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES) $(LUA_PACKAGES) $(LINT_PACKAGES) \
+	@.ci/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES) $(LUA_PACKAGES) $(NGINX_PACKAGES) $(LINT_PACKAGES) \
 	    $(FUZZ_PACKAGES) $(MODEL_PACKAGES) $(CI_PACKAGES)
 
 # Packages first, then make again: the flags above ask pkg-config.
@@ -203,8 +205,8 @@ C_SPECS = $(patsubst %,spec/%_spec.lua,bench bytes check cli crate error files f
 LUAS    = lua5.1 lua5.2 lua5.3 lua5.4
 
 .PHONY: test-all lua-checks $(LUAS:%=checks-%)
-test-all: test-deps ## run the specs on Lua 5.1 to 5.4, LuaJIT and OpenResty's LuaJIT
-	@.ci/install-packages $(LUA_PACKAGES)
+test-all: test-deps ## run the specs on Lua 5.1 to 5.4, LuaJIT and OpenResty's LuaJIT, and in nginx
+	@.ci/install-packages $(LUA_PACKAGES) $(NGINX_PACKAGES)
 	@$(MAKE) -s -j$(JOBS) $(LUAS:%=checks-%)
 	@LUAJIT_OPTIONS=$(LUAJIT_OPTIONS) .ci/luajit $(BUILD)/luajit $(LUAJIT_PACKAGES)
 	@.ci/luajit $(BUILD)/luajit2 $(LUAJIT2_PACKAGES)
@@ -421,7 +423,9 @@ uninstall: ## remove what install put there
 	    $(ROOT)/lib/libpkv.so $(ROOT)/lib/libpkv.so.1 $(ROOT)/lib/libpkv.a \
 	    $(ROOT)/lib/pkgconfig/pkv.pc $(ROOT)/lib/lua/$(LUA_VERSION)/pkv.so
 	@for file in $(LUA_FILES); do rm -f $(LUADIR)/$$file; done
-	@if [ -d $(LUADIR)/pkv ]; then rmdir --ignore-fail-on-non-empty $(LUADIR)/pkv; fi
+	@for folder in pkv resty; do \
+	    [ ! -d $(LUADIR)/$$folder ] || rmdir --ignore-fail-on-non-empty $(LUADIR)/$$folder; \
+	done
 
 .PHONY: clean help
 clean: ## remove all that was built

@@ -89,5 +89,7 @@ build = {
       },
       ["pkv.ffi"] = "lua/pkv/ffi.lua",
       ["pkv.meta"] = "lua/pkv/meta.lua",
+      ["pkv.prometheus"] = "lua/pkv/prometheus.lua",
+      ["resty.persistent_kv"] = "lua/resty/persistent_kv.lua",
    },
 }

@@ -3,6 +3,7 @@ local lfs = require "lfs"
 local helper = require "spec.support.helper"
 local compat = require "spec.support.compat"
 local pkv = require "pkv" -- from here, as its path is relative
+require "pkv.prometheus"
 
 --- The Lua blocks of a Markdown file as one program, those for LuaJIT only there, and what its comments
 -- "--> ..." promise.
@@ -79,6 +80,16 @@ describe("what the module has", function()
 
    it("is all in doc/lua.md, and nothing else is", function()
       assert.same(names(pkv), words(helper.read "doc/lua.md", "\n### `pkv%.([%w_]+)"))
+   end)
+
+   it("is so in nginx, too", function()
+      local source = helper.read "lua/resty/persistent_kv.lua"
+      local headings = helper.read("doc/openresty.md"):gsub("handle:", "persistent_kv.")
+      local functions = words(source:gsub("methods:", "persistent_kv."), "\nfunction persistent_kv%.([%w_]+)%(")
+      assert.same(functions, words(source:gsub("methods:", "persistent_kv."),
+         "%-%-%-@return [^\n]+\nfunction persistent_kv%.([%w_]+)%("))
+      assert.same(functions, words(headings, "\n### `persistent_kv%.([%w_]+)"))
+      assert.same(words(source:match "local OPTIONS = (%b{})", "([%w_]+) ="), words(source, "@field ([%w_]+)%?"))
    end)
 
    it("has figures that are all annotated", function()
