@@ -1,51 +1,18 @@
 --- What the documentation shows works, and prints what it says.
-local lfs = require "lfs"
 local helper = require "spec.support.helper"
-local compat = require "spec.support.compat"
+local documentation = require "spec.support.documentation"
 local pkv = require "pkv" -- from here, as its path is relative
 require "pkv.prometheus"
-
---- The Lua blocks of a Markdown file as one program, those for LuaJIT only there, and what its comments
--- "--> ..." promise.
-local function program_of(path)
-   local code, promised = {}, {}
-   for language, block in helper.read(path):gmatch "```lua *(%a*)\n(.-)```" do
-      if language == "" or language == "LuaJIT" and compat.has_ffi then
-         code[#code + 1] = block
-         for line in block:gmatch "%-%-> *([^\n]*)" do promised[#promised + 1] = line:gsub("%s+", " ") end
-      end
-   end
-   return table.concat(code, "\n"), promised
-end
-
---- Runs code in a folder of its own. Returns the lines that it prints.
-local function run(code, name)
-   local here, folder = lfs.currentdir(), helper.folder()
-   assert(lfs.mkdir(folder))
-   local lines = {}
-   local env = setmetatable({ pairs = compat.pairs, print = function(...)
-      local words = {}
-      for i = 1, select("#", ...) do words[i] = tostring((select(i, ...))) end
-      lines[#lines + 1] = table.concat(words, " ")
-   end }, { __index = _G })
-   if not compat.has_close then code = code:gsub(" <close>", "") end
-   local program = assert(compat.load(code, "=" .. name, env))
-   assert(lfs.chdir(folder))
-   local ok, problem = xpcall(program, debug.traceback)
-   collectgarbage()
-   assert(lfs.chdir(here))
-   helper.clean()
-   assert.is_true(ok, problem)
-   return lines
-end
 
 describe("the Lua in", function()
    for _, path in ipairs { "doc/lua.md", "README.md" } do
       it(path .. " runs and prints what it says", function()
-         local code, promised = program_of(path)
+         local code, promised = documentation.program_of(helper.read(path))
          assert.is_true(#promised > 0)
-         local lines = run(code, path)
-         for i, line in ipairs(promised) do assert.equal(line, (lines[i] or "nothing"):gsub("%s+", " "), i) end
+         documentation.in_folder(function()
+            local lines = documentation.run(code, path)
+            for i, line in ipairs(promised) do assert.equal(line, (lines[i] or "nothing"):gsub("%s+", " "), i) end
+         end)
       end)
    end
 end)

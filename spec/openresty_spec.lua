@@ -4,6 +4,7 @@
 if not pcall(require, "thread.exdata") then return end
 
 local helper = require "spec.support.helper"
+local documentation = require "spec.support.documentation"
 local nginx = require "spec.support.nginx"
 local pkv = require "pkv"
 
@@ -383,15 +384,16 @@ http {
 end)
 
 describe("the documentation", function()
-   --- The blocks of a language.
-   local function blocks(language)
-      local list = {}
-      local text = helper.read "doc/openresty.md"
-      for block in text:gmatch("```" .. language .. "\n(.-)```") do list[#list + 1] = block end
-      return list
+   local function blocks(path, title)
+      local text = helper.read(path):match(title .. "\n.*")
+      local confs, files = documentation.blocks(text, "nginx"), {}
+      for _, block in ipairs(documentation.blocks(text, "lua")) do
+         files[block:match "^%-%- (%S+)\n" or ""] = block
+      end
+      return confs, files
    end
-   local confs, files = blocks "nginx", {}
-   for _, block in ipairs(blocks "lua") do files[block:match "^%-%- (%S+)\n"] = block end
+
+   local confs, files = blocks("doc/openresty.md", "# In nginx")
 
    it("shows a start, and figures, that work", function()
       assert.equal(3, #confs)
@@ -414,5 +416,37 @@ describe("the documentation", function()
       end
       assert.equal("hello bob\n", front:get "/greet?name=bob")
       assert.equal(404, (front:request("GET", "/store/kv/alice")))
+   end)
+
+   it("shows sessions that work, and end", function()
+      local conf, sessions = blocks("doc/cookbook.md", "## Sessions in OpenResty")
+      local lasting = sessions["sessions.lua"]
+      local brief = lasting:gsub("SECONDS = 3600", "SECONDS = 0")
+      assert.not_equal(lasting, brief)
+      local sweep = [[location = /sweep { content_by_lua_block {
+         require("sessions").sweep()
+         local store = require("resty.persistent_kv").new(ngx.config.prefix() .. "data/sessions"):store()
+         ngx.print(#store)
+      } }
+      ]]
+      start(nginx.conf("\n" .. conf[1]:gsub("location = /login", function(login) return sweep .. login end)),
+         { ["sessions.lua"] = lasting })
+      local alice, bob = server:get "/login?user=alice":match "^%x+", server:get "/login?user=bob":match "^%x+"
+      assert.equal(32, #alice)
+      assert.not_equal(alice, bob)
+      assert.equal("alice\n", server:get("/whoami?session=" .. alice))
+      assert.equal(403, (server:request("GET", "/whoami?session=nobody")))
+      assert.equal(403, (server:request("GET", "/whoami")))
+      assert.equal("bye\n", server:get("/logout?session=" .. alice))
+      assert.equal(403, (server:request("GET", "/whoami?session=" .. alice)))
+      assert.equal("1", server:get "/sweep")
+      -- With sessions that end at once.
+      helper.write(server.folder .. "/sessions.lua", brief)
+      server:signal "HUP"
+      server:wait_for("ended", function() return ended() == 1 end)
+      assert.equal("bob\n", server:get("/whoami?session=" .. bob))
+      local carol = server:get "/login?user=carol":match "^%x+"
+      assert.equal(403, (server:request("GET", "/whoami?session=" .. carol)))
+      assert.equal("1", server:get "/sweep")
    end)
 end)
