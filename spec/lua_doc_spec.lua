@@ -49,6 +49,46 @@ describe("what the module has", function()
       assert.same(names(pkv), words(helper.read "doc/lua.md", "\n### `pkv%.([%w_]+)"))
    end)
 
+   it("has an example each", function()
+      local sections, shown = helper.read "doc/lua.md":gsub("\n##", "\1\n##"), {}
+      for title, section in sections:gmatch "\1\n###? ([^\n]+)([^\1]*)" do
+         if section:find "\n```lua\n" then
+            for name in title:gmatch "`pkv%.([%w_]+)" do shown[name] = true end
+         end
+      end
+      assert.same(names(pkv), names(shown))
+   end)
+
+   it("takes options that are all annotated and documented, and gives tables whose fields are", function()
+      local doc = helper.read "doc/lua.md"
+      local function compare(class, list)
+         table.sort(list)
+         local fields = assert(meta:match("%-%-%-@class pkv%." .. class .. "\n(.-)\n\n"), class)
+         assert.same(list, words(fields, "@field ([%w_]+)"))
+         for _, name in ipairs(list) do assert.truthy(doc:find("`" .. name .. "`", 1, true), name) end
+      end
+      local function options_of(f, ...)
+         return words(helper.raised(f, ...):match "the options are (.*)%)$", "[%w_]+")
+      end
+      local path, events = helper.folder(), {}
+      compare("Options", options_of(pkv.open, path, { unknown = 1 }))
+      compare("RepairOptions", options_of(pkv.repair, path, { unknown = 1 }))
+      local store = assert(pkv.open(path, { on_event = function(name, details) events[name] = details end }))
+      store.x = 1
+      assert(pkv.close(store))
+      events.restored.message = "of a failure"
+      compare("Event", names(events.restored))
+      compare("CheckReport", names(assert(pkv.check(path))))
+      local repaired = assert(pkv.repair(path, { output = path .. "-repaired" }))
+      compare("RepairReport", names(repaired))
+      for _, finding in ipairs(repaired.findings) do
+         for name in pairs(finding) do assert.truthy(meta:find("@field " .. name .. "%?? "), name) end
+      end
+      local codes = words(meta:match "@alias pkv%.Code\n(.-)\n\n", '"([%w_]+)"')
+      for _, code in ipairs(codes) do assert.truthy(code == "closed" or doc:find("`" .. code .. "`", 1, true), code) end
+      helper.clean()
+   end)
+
    it("is so in nginx, too", function()
       local source = helper.read "lua/resty/persistent_kv.lua"
       local headings = helper.read("doc/openresty.md"):gsub("handle:", "persistent_kv.")
