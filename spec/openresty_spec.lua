@@ -142,16 +142,21 @@ seen:set("pid" .. (ngx.worker.id() or ""), ngx.worker.pid())
 
 function app.seen() ngx.print(seen:get(ngx.var.arg_key) or "") end
 
-function app.state()
-   local store, message, code = handle:store()
+local function say(store, message, code)
    ngx.print(store and "open" or code .. ": " .. message)
+end
+
+function app.state() say(handle:store()) end
+function app.type() ngx.print(type(handle:store())) end
+
+function app.wait()
+   seen:set("waiting", ngx.worker.pid())
+   say(handle:store(1e6))
 end
 
 function app.metrics()
    ngx.print(handle:metrics() or select(3, handle:metrics()))
 end
-
-function app.wait() ngx.print(handle:store(1e6) and "open") end
 
 -- Writes, waits until it is told to go on, and writes again.
 function app.hold()
@@ -189,6 +194,17 @@ function app.misuse()
    for _, options in ipairs { { worker = "0" }, { retry = -1 }, { sink = "os" }, { create = 1 } } do
       ngx.say(select(2, pcall(function() return (persistent_kv.new(path, options)) end)))
    end
+end
+
+-- Walks through the store with pauses, in which it is changed.
+function app.walk()
+   local store, seen = handle:store(), 0
+   for i = 1, 1000 do store[i .. ""] = i end
+   for key in pairs(store) do
+      if tonumber(key) then seen = seen + 1 end
+      if seen % 50 == 0 then ngx.sleep(0.001) end
+   end
+   ngx.print(seen)
 end
 
 -- Makes snapshots due as long as it is not told to stop.
@@ -269,6 +285,26 @@ describe("of several workers", function()
 end)
 
 describe("a store in a worker", function()
+   it("is a cdata", function()
+      app "worker_processes 1;"
+      assert.equal("cdata", server:get "/type")
+   end)
+
+   it("is walked through while others change it", function()
+      app "worker_processes 1;"
+      local walked = {}
+      server:get "/tick"
+      for i = 1, 3 do server:client(function() walked[i] = server:get "/walk" end) end
+      server:finish()
+      assert.same({ "1000", "1000", "1000" }, walked)
+   end)
+
+   it("is flushed in the background", function()
+      app("worker_processes 1;", "{ sync = 0.01 }")
+      server:get "/tick"
+      ask("/metrics", function(text) return tonumber(text:match "\npkv_flushes_total (%d+)\n") > 2 end)
+   end)
+
    it("is used by timers", function()
       app "worker_processes 1;"
       server:get "/tick"
@@ -289,7 +325,14 @@ describe("a store in a worker", function()
       assert.truthy(state:find("^locked: .*: the worker before this one has it until it exits, which "
          .. "worker_shutdown_timeout limits; it is taken over then$"), state)
       assert.equal("locked", server:get "/metrics")
-      local waited
+      -- And again, with a worker that never gets it.
+      local waited, waited_in_vain
+      server:client(function() waited_in_vain = select(2, server:request("GET", "/wait")) end)
+      ask("/seen?key=waiting", is_there)
+      server:signal "HUP"
+      server:wait_for("ended", function() return ended() == 1 end)
+      server:wait_for("answered", function() return waited_in_vain end)
+      assert.equal("closed: this nginx worker is exiting", waited_in_vain)
       server:client(function() waited = select(2, server:request("GET", "/wait")) end)
       assert.is_nil(waited)
       assert.not_equal(old, server:get "/go")
@@ -402,6 +445,11 @@ describe("the documentation", function()
       assert.equal("1\n", server:get "/visit")
       assert.equal("2\n", server:get "/visit")
       assert.truthy(server:get "/metrics":find('\npkv_entries{store="sessions"} 1\n', 1, true))
+   end)
+
+   it("is right that the start works without lua_code_cache, too", function()
+      start(nginx.conf("\n" .. confs[1]:gsub("http {\n", "http {\n    lua_code_cache off;\n")), files)
+      for i = 1, 5 do assert.equal(i .. "\n", server:get "/visit") end
    end)
 
    it("shows a nginx in front of that of the store that works, reloads of the latter included", function()
