@@ -96,12 +96,14 @@ function nginx.start(conf, files)
       local placed = with_paths(conf):gsub(":8080;", ":" .. server.port .. ";"):gsub("FOLDER", folder)
       helper.write(folder .. "/nginx.conf", placed)
       server.pipe = run(folder)
-      local log
-      server:wait_for("started", function()
+      local log, started
+      server:wait_for("started, nor failed", function()
          log = server:log() .. read(folder .. "/output")
-         return log:find "start worker process %d" or log:find "%[emerg%]" or log:find "%[error%].-init_by_lua"
+         started = log:find "start worker process %d"
+         -- It tries some times to listen.
+         local failure = log:gsub("[^\n]*bind%(%) to [^\n]*", "")
+         return started or failure:find "%[emerg%]" or failure:find "init_by_lua error" or failure:find "failed to exec"
       end)
-      local started = log:find "start worker process %d"
       if not started then
          server.pipe:close()
          if not log:find "Address already in use" then return nil, log end
