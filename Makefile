@@ -22,7 +22,7 @@ LUAJIT_PACKAGES  = luajit libluajit-5.1-2 libluajit-5.1-common
 # issue 829, mended in April). So its specs are interpreted, but for the loops that ffi_spec is about.
 LUAJIT_OPTIONS   = -joff
 LUAJIT2_PACKAGES = luajit2 libluajit2-5.1-2 libluajit2-5.1-common
-# What openresty_spec runs, and what it asks with. Its nginx is no service of the system.
+# What openresty_spec runs, not as a service, and what it asks with.
 NGINX_PACKAGES   = nginx libnginx-mod-http-lua lua-socket
 LINT_PACKAGES  = lua-check clang clang-format protobuf-c-compiler
 FUZZ_PACKAGES  = clang libclang-rt-dev
