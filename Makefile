@@ -22,6 +22,8 @@ LUAJIT_PACKAGES  = luajit libluajit-5.1-2 libluajit-5.1-common
 # issue 829, mended in April). So its specs are interpreted, but for the loops that ffi_spec is about.
 LUAJIT_OPTIONS   = -joff
 LUAJIT2_PACKAGES = luajit2 libluajit2-5.1-2 libluajit2-5.1-common
+# What openresty_spec runs, not as a service, and what it asks with.
+NGINX_PACKAGES   = nginx libnginx-mod-http-lua lua-socket
 LINT_PACKAGES  = lua-check clang clang-format protobuf-c-compiler
 FUZZ_PACKAGES  = clang libclang-rt-dev
 MODEL_PACKAGES = spin gcc
@@ -178,7 +180,7 @@ test-deps: ## install what the tests need
 lint-deps: ## install what lint needs
 	@.ci/install-packages $(BUILD_PACKAGES) $(LINT_PACKAGES)
 ci-deps: ## install all that .ci/run needs
-	@.ci/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES) $(LUA_PACKAGES) $(LINT_PACKAGES) \
+	@.ci/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES) $(LUA_PACKAGES) $(NGINX_PACKAGES) $(LINT_PACKAGES) \
 	    $(FUZZ_PACKAGES) $(MODEL_PACKAGES) $(CI_PACKAGES)
 
 # Packages first, then make again: the flags above ask pkg-config.
@@ -203,8 +205,8 @@ C_SPECS = $(patsubst %,spec/%_spec.lua,bench bytes check cli crate error files f
 LUAS    = lua5.1 lua5.2 lua5.3 lua5.4
 
 .PHONY: test-all lua-checks $(LUAS:%=checks-%)
-test-all: test-deps ## run the specs on Lua 5.1 to 5.4, LuaJIT and OpenResty's LuaJIT
-	@.ci/install-packages $(LUA_PACKAGES)
+test-all: test-deps ## run the specs on Lua 5.1 to 5.4, LuaJIT and OpenResty's LuaJIT, and in nginx
+	@.ci/install-packages $(LUA_PACKAGES) $(NGINX_PACKAGES)
 	@$(MAKE) -s -j$(JOBS) $(LUAS:%=checks-%)
 	@LUAJIT_OPTIONS=$(LUAJIT_OPTIONS) .ci/luajit $(BUILD)/luajit $(LUAJIT_PACKAGES)
 	@.ci/luajit $(BUILD)/luajit2 $(LUAJIT2_PACKAGES)
@@ -374,7 +376,7 @@ lint: lint-deps ## check layers, lengths, formatting, warnings, Lua files, gener
 	@$(LUA) .ci/layers.lua $(OWN_C)
 	@clang-format --dry-run -Werror $(OWN_C)
 	@luacheck --quiet $(LUA_FOLDERS)
-	@$(LUA) .ci/rockspec.lua --check $(CORE_SOURCES) $(LUA_SOURCES)
+	@$(LUA) .ci/rockspec.lua --check $(ROCK_FILES)
 	@$(MAKE) -s proto-check
 	@$(MAKE) -s -j$(JOBS) checks BUILD=$(BUILD)/clang CC=clang
 
@@ -388,8 +390,10 @@ PROTO = cd $(1) && protoc-c --c_out=$(2) $(3)
 PROTO_VERSION = s/[0-9]* < PROTOBUF_C_MIN_COMPILER_VERSION/N < PROTOBUF_C_MIN_COMPILER_VERSION/
 
 .PHONY: rockspec proto proto-check
-rockspec: ## bring the rockspec's list of sources up to date
-	@$(LUA) .ci/rockspec.lua $(CORE_SOURCES) $(LUA_SOURCES)
+ROCK_FILES = $(CORE_SOURCES) $(LUA_SOURCES) $(LUA_FILES:%=lua/%)
+
+rockspec: ## bring the rockspecs' lists of files up to date
+	@$(LUA) .ci/rockspec.lua $(ROCK_FILES)
 
 proto: ## make the protobuf-c files anew
 	$(call PROTO,src/disk,.,manifest.proto)
@@ -432,7 +436,9 @@ uninstall: ## remove what install put there
 	    $(ROOT)/lib/libpkv.so $(ROOT)/lib/libpkv.so.1 $(ROOT)/lib/libpkv.a \
 	    $(ROOT)/lib/pkgconfig/pkv.pc $(ROOT)/lib/lua/$(LUA_VERSION)/pkv.so
 	@for file in $(LUA_FILES); do rm -f $(LUADIR)/$$file; done
-	@if [ -d $(LUADIR)/pkv ]; then rmdir --ignore-fail-on-non-empty $(LUADIR)/pkv; fi
+	@for folder in pkv resty; do \
+	    [ ! -d $(LUADIR)/$$folder ] || rmdir --ignore-fail-on-non-empty $(LUADIR)/$$folder; \
+	done
 
 .PHONY: clean help
 clean: ## remove all that was built

@@ -15,6 +15,8 @@ description = {
 }
 supported_platforms = { "linux" }
 dependencies = { "lua >= 5.1, < 5.6" } -- LuaJIT counts as 5.1
+test_dependencies = { "busted", "luafilesystem" }
+test = { type = "command", script = "spec/rock.lua" }
 external_dependencies = {
    PROTOBUF_C = { header = "protobuf-c/protobuf-c.h", library = "protobuf-c" },
 }
@@ -22,7 +24,7 @@ build = {
    type = "builtin",
    modules = {
       pkv = {
-         -- Kept by `make rockspec`.
+         -- The lists of files are kept by `make rockspec`.
          sources = {
             "src/background.c",
             "src/bytes/checksum.c",
@@ -93,5 +95,7 @@ build = {
       },
       ["pkv.ffi"] = "lua/pkv/ffi.lua",
       ["pkv.meta"] = "lua/pkv/meta.lua",
+      ["pkv.prometheus"] = "lua/pkv/prometheus.lua",
+      ["resty.persistent_kv"] = "lua/resty/persistent_kv.lua",
    },
 }

@@ -9,7 +9,14 @@ local helper = {}
 -- environment, for a Lua that is slow.
 helper.stride = tonumber(os.getenv "PKV_STRIDE") or 1
 
-local interpreter = os.getenv("LUA") or "lua5.4"
+--- The interpreter that runs this: before its options, which are before the script.
+local function own_interpreter()
+   local first = -1
+   while arg[first - 1] do first = first - 1 end
+   return arg[first]
+end
+
+local interpreter = os.getenv("LUA") or own_interpreter()
 local made = {}
 
 local function folder_in(parent)
@@ -84,7 +91,8 @@ local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 -- Returns its output, errors included, and its exit code, 128 + n if it died by signal n.
 function helper.run(code, ...)
    local script = os.tmpname()
-   helper.write(script, "local pairs = require('spec.support.compat').pairs " .. code)
+   local head = "package.path, package.cpath = %q, %q; local pairs = require('spec.support.compat').pairs; "
+   helper.write(script, head:format(package.path, package.cpath) .. code)
    local command = { interpreter, script }
    for _, argument in ipairs { ... } do command[#command + 1] = quote(argument) end
    local pipe = assert(io.popen(("exec 2>&1; %s; echo \" $?\""):format(table.concat(command, " "))))
