@@ -147,11 +147,7 @@ static pkv_status read_log(examination *x, reader *in, uint32_t shard, uint64_t 
             *end = 0;
             status = judge_orphan(in, facts, before, &cut);
             if (!status) tell_torn(x, in, 0, cut);
-            if (!status || findings_take(x->to, status)) return status;
-            before = UINT64_MAX;
-            batch.ended = RECORD_OK;
-            reader_go(in, 0);
-            continue;
+            return status;
         }
         status = take_all(x, in, &batch);
         if (status) return status;
