@@ -482,6 +482,26 @@ static void restore_with(const char *call, int error, pkv_status wanted, unsigne
     check(has_many(store) && pkv_close(store) == PKV_OK, "nothing has changed");
 }
 
+/* No read error is taken for an end, nor for damage, behind damage either. */
+static void check_fails(void) {
+    char log[120];
+    bool reached = true;
+    (void)snprintf(doing, sizeof doing, "check of a damaged log, pread fails");
+    (void)snprintf(log, sizeof log, "%s/snapshot_1_0-of-1_diff.bin", path);
+    int file = open(log, O_RDWR);
+    check(pwrite(file, "????", 4, 200000) == 4 && close(file) == 0, "damage");
+    for (unsigned first = 1; reached; first++) {
+        pkv_check_report report = {0};
+        probe_plan plan = {"pread", PROBE_ERROR, EIO, first, 1};
+        probe_fail(&plan, 1);
+        pkv_status status = pkv_check(path, NULL, NULL, &report);
+        reached = probe_met() > 0;
+        heal();
+        check(status == PKV_CORRUPT || (status == PKV_IO && reached), "it is not sound");
+        check(status == PKV_IO || report.damaged == 1u + reached, "damage is told, and the error");
+    }
+}
+
 static void restores(void) {
     char k[16], value[60];
     bool ok = true;
@@ -495,6 +515,7 @@ static void restores(void) {
     restore_with("memory", ENOMEM, PKV_NO_MEMORY, PROBE_EVER);
     restore_with("pread", EIO, PKV_IO, 1);
     restore_with("pthread_create", EAGAIN, PKV_IO, 1);
+    check_fails();
     remove_store();
 }
 

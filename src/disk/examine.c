@@ -50,13 +50,13 @@ static void tell_first(survey *s, uint64_t bytes) {
     (void)findings_take_range(s->x->to, fail_with(&s->first), bytes);
 }
 
+/* The first range begins where reading ended. */
 static void tell_range(survey *s, pkv_status status, uint64_t bytes) {
-    bool is_first = !s->told && pkv_error_detail()->offset == s->first.offset;
-    pkv_error error = *pkv_error_detail();
-    if (!s->told) tell_first(s, is_first ? bytes : 0);
-    if (is_first) return;
-    (void)fail_with(&error);
-    (void)findings_take_range(s->x->to, status, bytes);
+    if (s->told) {
+        (void)findings_take_range(s->x->to, status, bytes);
+    } else {
+        tell_first(s, bytes);
+    }
 }
 
 static pkv_status survey_records(void *context, const reader *in, const reader_batch *batch) {
@@ -64,7 +64,6 @@ static pkv_status survey_records(void *context, const reader *in, const reader_b
     for (size_t i = 0; i < batch->count; i++) {
         pkv_status status = take_from(s->x, in, batch, &i);
         if (!status) return PKV_OK;
-        if (status != PKV_CORRUPT) return status;
         uint64_t next = i + 1 < batch->count ? batch->offsets[i + 1] : in->offset;
         tell_range(s, status, next - batch->offsets[i]);
     }
@@ -75,7 +74,6 @@ static bool survey_range(void *context, const sweep_range *range) {
     survey *s = context;
     const char *file = s->first.file;
     if (range->from >= s->promised) {
-        if (!s->told) tell_first(s, 0);
         findings_torn(s->x->to, file, range->from, s->end - range->from);
         return false;
     }
@@ -149,11 +147,7 @@ static pkv_status read_log(examination *x, reader *in, uint32_t shard, uint64_t 
             *end = 0;
             status = judge_orphan(in, facts, before, &cut);
             if (!status) tell_torn(x, in, 0, cut);
-            if (!status || findings_take(x->to, status)) return status;
-            before = UINT64_MAX;
-            batch.ended = RECORD_OK;
-            reader_go(in, 0);
-            continue;
+            return status;
         }
         status = take_all(x, in, &batch);
         if (status) return status;
@@ -171,10 +165,10 @@ static pkv_status examine_log(examination *x, reader *in, uint32_t shard) {
     uint64_t end = 0;
     pkv_status status = judge_growth(&x->judge, shard, in);
     if (status) {
-        status = findings_take_range(x->to, status, in->size - facts->size);
+        (void)findings_take_range(x->to, status, in->size - facts->size);
         in->size = facts->size;
     }
-    if (!status) status = read_log(x, in, shard, &end);
+    status = read_log(x, in, shard, &end);
     if (status) {
         status = survey_rest(x, in, g->foreign ? in->size : facts->size, g->foreign);
         end = UINT64_MAX; /* the log after it is not to blame */

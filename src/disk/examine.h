@@ -9,7 +9,8 @@
 #include "../os/visibility.h"
 
 typedef struct examine_sink {
-    /* Takes each record that can be read; a failure is one that a restore would meet. */
+    /* Takes each record that can be read; a failure is damage, PKV_CORRUPT, that a restore would
+     * meet. */
     pkv_status (*take)(void *context, const record *entry, record_origin origin);
     void *context;
 } examine_sink;

@@ -76,7 +76,6 @@ pkv_status findings_take(findings *to, pkv_status status) {
 }
 
 void findings_torn(findings *to, const char *file, uint64_t offset, uint64_t bytes) {
-    if (!to) return;
     pkv_finding finding = {.kind = PKV_FINDING_TORN, .offset = offset, .bytes = bytes};
     (void)snprintf(finding.file, sizeof finding.file, "%s", file);
     (void)snprintf(finding.message, sizeof finding.message,
@@ -97,7 +96,6 @@ void findings_leftover(findings *to, const char *file, uint64_t bytes) {
 }
 
 void findings_count_file(findings *to, uint64_t bytes) {
-    if (!to) return;
     to->report.files++;
     to->report.bytes += bytes;
 }

@@ -83,7 +83,7 @@ static void tell_move(pipeline *p) {
 }
 
 static void fail_file(pipeline *p, const pkv_error *error) {
-    if (!p->failed) p->error = *error;
+    p->error = *error;
     p->failed = p->is_over = true;
 }
 

@@ -84,7 +84,7 @@ typedef struct pipeline {
     record_result ended; /* how */
     bool is_orphan;      /* the first record says that the log before has lost its end */
     bool failed;
-    pkv_error error; /* of the first failure that was met */
+    pkv_error error; /* of the last one */
 } pipeline;
 
 int pipeline_init(pipeline *p); /* an errno value */
