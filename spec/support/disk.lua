@@ -124,6 +124,13 @@ function disk.records(bytes)
    return records
 end
 
+--- The number of bytes without the zeros at the end, which stand for nothing in a log.
+function disk.used(bytes)
+   local size = #bytes
+   while size > 0 and bytes:byte(size) == 0 do size = size - 1 end
+   return size
+end
+
 --- Applies records to a table.
 function disk.apply(records, content)
    for _, record in ipairs(records) do content[record.key] = record.value end
