@@ -462,7 +462,7 @@ describe("where a log lost its end, a later one of the same shard", function()
    it("is dropped, and told of: no hole comes back", function()
       die_rotated("{}", { "one", "two" }, [[set("three", "four")]])
       local bytes, records = log_of(path)
-      local later_bytes, later = log_of(path, LATER)
+      local _, later = log_of(path, LATER)
       assert.equal(#bytes, records[2].upto)
       assert.equal(#bytes, later[1][7]) -- it says how long the one before was
       for size = 0, #bytes - 1 do
@@ -470,8 +470,9 @@ describe("where a log lost its end, a later one of the same shard", function()
          helper.write(folder .. "/" .. LOG, bytes:sub(1, size))
          local _, number = record_at(records, size)
          local store = assert(pkv.open(folder))
+         -- Zeros at the end, which a checksum may have, are no loss.
          local torn = bytes:sub(records[number].from + 1, size)
-         assert.equal(disk.used(torn) + disk.used(later_bytes), pkv.stats(store).cut_bytes)
+         assert.equal(disk.used(torn) + later[2].upto, pkv.stats(store).cut_bytes)
          assert(pkv.close(store))
          goes_on(folder, values_of({ "one" }, number - 1), size)
       end
