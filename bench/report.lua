@@ -198,7 +198,11 @@ local function fill_readme()
       end
    end
    for _, plot in ipairs(plots.names) do
-      table.insert(shown, string.format("![%s](results/%s.svg)\n", plot, plot))
+      local drawn = io.open(results .. "/" .. plot .. ".svg")
+      if drawn then -- what it shows was measured
+         drawn:close()
+         table.insert(shown, string.format("![%s](results/%s.svg)\n", plot, plot))
+      end
    end
    table.insert(shown, settings_part())
    figures.write_file(path, before .. "\n" .. table.concat(shown, "\n"):gsub("\n## ", "\n### ") .. "\n" .. after)
