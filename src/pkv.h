@@ -280,6 +280,10 @@ typedef enum pkv_finding_kind {
                                are about this file, or, without a file, about all that follow */
 } pkv_finding_kind;
 
+/* "damaged", "unreadable", "torn", "skipped", "read", "leftover" or "more"; "unknown" for others.
+ */
+PKV_API const char *pkv_finding_name(pkv_finding_kind kind);
+
 typedef struct pkv_finding {
     pkv_finding_kind kind;
     uint64_t offset; /* in file; UINT64_MAX if it has no meaning */

@@ -189,6 +189,8 @@ static void check_integers(void) {
         check(strlen(pkv_status_text((pkv_status)status)) > 8, "every code has a sentence");
     }
     check(pkv_status_text((pkv_status)99) != NULL, "also one that does not exist");
+    check(strcmp(pkv_finding_name(PKV_FINDING_MORE), "more") == 0, "every finding has a name");
+    check(strcmp(pkv_finding_name((pkv_finding_kind)99), "unknown") == 0, "others have none");
 }
 
 static void check_fixed(const char *path) {

@@ -3,30 +3,10 @@
 #include <stdio.h>
 #include "cli.h"
 
-static const char *kind_name(pkv_finding_kind kind) {
-    switch (kind) {
-    case PKV_FINDING_DAMAGE:
-        return "damaged";
-    case PKV_FINDING_UNREADABLE:
-        return "unreadable";
-    case PKV_FINDING_TORN:
-        return "torn";
-    case PKV_FINDING_SKIPPED:
-        return "skipped";
-    case PKV_FINDING_READ:
-        return "read";
-    case PKV_FINDING_LEFTOVER:
-        return "leftover";
-    case PKV_FINDING_MORE:
-        return "more";
-    }
-    return "unknown";
-}
-
 /* KIND FILE OFFSET: SENTENCE, with a dash for what has no meaning. */
 static void print_finding(void *context, const pkv_finding *finding) {
     (void)context;
-    printf("%s %s ", kind_name(finding->kind), finding->file[0] ? finding->file : "-");
+    printf("%s %s ", pkv_finding_name(finding->kind), finding->file[0] ? finding->file : "-");
     if (finding->offset == UINT64_MAX) {
         printf("-: %s\n", finding->message);
     } else {

@@ -6,6 +6,12 @@
 #include <string.h>
 #include "../os/error.h"
 
+const char *pkv_finding_name(pkv_finding_kind kind) {
+    static const char *const names[] = {"unknown", "damaged", "unreadable", "torn",
+                                        "skipped", "read",    "leftover",   "more"};
+    return names[(size_t)kind < sizeof names / sizeof *names ? kind : 0];
+}
+
 static void hand_on(const findings *to, const pkv_finding *finding) {
     if (to->call) to->call(to->context, finding);
 }

@@ -72,30 +72,10 @@ static void set_string(lua_State *L, const char *name, const char *text) {
     lua_setfield(L, -2, name);
 }
 
-static const char *kind_name(pkv_finding_kind kind) {
-    switch (kind) {
-    case PKV_FINDING_DAMAGE:
-        return "damaged";
-    case PKV_FINDING_UNREADABLE:
-        return "unreadable";
-    case PKV_FINDING_TORN:
-        return "torn";
-    case PKV_FINDING_SKIPPED:
-        return "skipped";
-    case PKV_FINDING_READ:
-        return "read";
-    case PKV_FINDING_LEFTOVER:
-        return "leftover";
-    case PKV_FINDING_MORE:
-        return "more";
-    }
-    return "unknown";
-}
-
 static void push_finding(lua_State *L, const pkv_finding *finding) {
     bool counts = finding->kind == PKV_FINDING_READ || finding->kind == PKV_FINDING_MORE;
     lua_createtable(L, 0, 6);
-    set_string(L, "kind", kind_name(finding->kind));
+    set_string(L, "kind", pkv_finding_name(finding->kind));
     set_string(L, "message", finding->message);
     if (finding->file[0]) set_string(L, "file", finding->file);
     if (finding->offset != UINT64_MAX) set_count(L, "offset", finding->offset);
