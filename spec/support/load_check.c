@@ -4,18 +4,8 @@
  *
  * A key stands for an id, a value for an id and a size. */
 #include <sys/resource.h>
+#include "effort.h"
 #include "memory_inspect.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 #define IDS       3000u
 #define BATCH     64u

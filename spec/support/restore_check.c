@@ -19,21 +19,10 @@
 #include "../../src/disk/restore.h"
 #include "../../src/os/error.h"
 #include "../../src/pkv.h"
+#include "effort.h"
 
-/* They keep what is freed, so that memory says nothing. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
-#ifdef __SANITIZE_THREAD__
-#define OPERATIONS 6000u
-#define ROUNDS     2
-#else
-#define OPERATIONS 40000u
-#define ROUNDS     5
-#endif
+#define OPERATIONS   EFFORT(40000u, 40000u, 40000u, 40000u, 6000u)
+#define ROUNDS       EFFORT(5, 5, 5, 5, 2)
 #define KEYS         300u
 #define LARGEST      (READER_LARGE + READER_LARGE / 2)
 #define ABSENT       UINT32_MAX
