@@ -8,13 +8,6 @@ local stride = math.min(helper.stride, 11)
 local ios = { "mmap", "pwrite" }
 local syncs = { "os", "always", "buffered", 0.002 }
 
-local function content_of(folder, options)
-   local store = assert(pkv.open(folder, options))
-   local content = helper.content(store)
-   assert(pkv.close(store))
-   return content
-end
-
 for _, wal_io in ipairs(ios) do
    for _, sync in ipairs(syncs) do
       describe(("with sync = %s and wal_io = %s"):format(sync, wal_io), function()
@@ -40,7 +33,7 @@ for _, wal_io in ipairs(ios) do
                if round == 3 then assert(pkv.snapshot(store)) end
                assert(pkv.close(store))
             end
-            assert.same(expected, content_of(path))
+            assert.same(expected, helper.content_of(path))
          end)
 
          it("all that was written before pkv.sync has been flushed when it returns", function()
@@ -55,7 +48,7 @@ for _, wal_io in ipairs(ios) do
             end
             store.b = 2
             assert(pkv.close(store))
-            assert.same({ a = 1, b = 2 }, content_of(path))
+            assert.same({ a = 1, b = 2 }, helper.content_of(path))
          end)
 
          it("flushes when the mode says so", function()
@@ -87,7 +80,7 @@ describe("what a process that dies has synced", function()
             for i = 1, 50 do store["key " .. i] = i end
             assert(pkv.sync(store))
             for i = 51, 60 do store["key " .. i] = i end]]):format(wal_io))
-         local content, count = content_of(folder), 0
+         local content, count = helper.content_of(folder), 0
          while content["key " .. count + 1] == count + 1 do count = count + 1 end
          assert.is_true(count >= 50)
          for i = count + 1, 60 do assert.is_nil(content["key " .. i]) end
@@ -99,7 +92,7 @@ describe("what a process that dies has synced", function()
          local store = assert(pkv.open(path, { sync = 0.001, wal_io = "pwrite" }))
          store.a = 1
          while pkv.stats(store).flushes == 0 do end]])
-      assert.same({ a = 1 }, content_of(path))
+      assert.same({ a = 1 }, helper.content_of(path))
    end)
 end)
 
@@ -183,7 +176,7 @@ describe("a full disk", function()
                assert.is_true(pkv.set(store, "large", large))
                expected.large = large
                assert(pkv.close(store))
-               assert.same(expected, content_of(path))
+               assert.same(expected, helper.content_of(path))
                store = assert(pkv.open(path))
                store.large = nil
                assert(pkv.snapshot(store)) -- room for the next round
@@ -202,7 +195,7 @@ describe("a full disk", function()
       set_until_full(store, expected, 100)
       pkv.close(store) -- may fail
       make_room()
-      assert.same(expected, content_of(mounted .. "/store"))
+      assert.same(expected, helper.content_of(mounted .. "/store"))
 
       fill(40)
       disk.killed(mounted .. "/store", [[
@@ -213,7 +206,7 @@ describe("a full disk", function()
          until not pkv.set(store, "new " .. i, i)
          print(i)]])
       make_room()
-      local content = content_of(mounted .. "/store")
+      local content = helper.content_of(mounted .. "/store")
       local count = 0
       while content["new " .. count + 1] do
          count = count + 1
@@ -260,12 +253,12 @@ describe("a full disk", function()
       make_room()
       store.after, expected.after = pages, pages
       then_what(store, path)
-      assert.same(expected, content_of(path), pages .. " pages")
+      assert.same(expected, helper.content_of(path), pages .. " pages")
       store = assert(pkv.open(path))
       store["one more"], expected["one more"] = pages, pages
       assert(pkv.snapshot(store))
       assert(pkv.close(store))
-      assert.same(expected, content_of(path), pages .. " pages, later")
+      assert.same(expected, helper.content_of(path), pages .. " pages, later")
       return done
    end
 
@@ -277,7 +270,7 @@ describe("a full disk", function()
       end,
       ["the folder is copied as a dead process leaves it"] = function(store, path)
          local copy = disk.copy(path)
-         assert.same(helper.content(store), content_of(copy))
+         assert.same(helper.content(store), helper.content_of(copy))
          assert(pkv.close(store))
       end,
    } do
@@ -312,7 +305,7 @@ describe("a full disk", function()
       local expected = helper.content(store)
       assert.is_true(expected.due)
       assert(pkv.close(store))
-      assert.same(expected, content_of(mounted .. "/store"))
+      assert.same(expected, helper.content_of(mounted .. "/store"))
    end)
 
    it("that has room again lets the log's growth call for a snapshot, as before", function()

@@ -14,13 +14,6 @@ local path
 before_each(function() path = disk.folder() end)
 after_each(disk.clean)
 
-local function content_of(folder, options)
-   local store = assert(pkv.open(folder, options))
-   local content = helper.content(store)
-   assert(pkv.close(store))
-   return content
-end
-
 --- A closed store: a snapshot if wanted, and a log; what is in it.
 local function make(with_snapshot)
    local store = assert(pkv.open(path, { snapshot_interval = false }))
@@ -66,7 +59,7 @@ describe("a file that the manifest does not list", function()
    it("but whose ordinal was given to others, is a leftover: it is removed", function()
       local content = make()
       helper.write(path .. "/snapshot_1_0-of-2_diff.bin", "from some failed attempt")
-      assert.same(content, content_of(path))
+      assert.same(content, helper.content_of(path))
       assert.same({ LOG }, disk.names(path))
    end)
 
@@ -80,7 +73,7 @@ describe("a file that the manifest does not list", function()
          is_refused "snapshot_9_0-of-1_diff.bin"
          assert(os.remove(path .. "/snapshot_9_0-of-1_diff.bin"))
       end
-      assert.same(content, content_of(path))
+      assert.same(content, helper.content_of(path))
    end)
 
    it("is none of ours where it is a snapshot that was never written", function()
@@ -88,7 +81,7 @@ describe("a file that the manifest does not list", function()
       helper.write(path .. "/snapshot_9_0-of-1_full.bin", "")
       is_refused "snapshot_9_0-of-1_full.bin"
       disk.remove(path, "snapshot_9_0-of-1_full.bin")
-      assert.same(content, content_of(path))
+      assert.same(content, helper.content_of(path))
    end)
 
    it("and that another program writes while the store is open, stays", function()
@@ -135,14 +128,14 @@ describe("a manifest", function()
       store["key 1"] = nil
       assert(pkv.close(store))
       assert.same({ LOG, "snapshot_2_0-of-1_diff.bin" }, disk.names(path))
-      assert.same(content, content_of(path))
+      assert.same(content, helper.content_of(path))
       assert.same({ LOG, "snapshot_2_0-of-1_diff.bin" }, disk.names(path))
    end)
 
    it("of files of the crate's, as a process leaves it that dies before its own log, is gone on with", function()
       assert(lfs.mkdir(path))
       helper.write(path .. "/" .. LOG, "\x0b\x0a\x01a\x12\x06theirs")
-      assert.same({ a = "theirs" }, content_of(path))
+      assert.same({ a = "theirs" }, helper.content_of(path))
       change_manifest(function(m)
          m.logs[2] = nil
          m.last_ordinal, m.clean = 1, false
@@ -169,7 +162,7 @@ describe("a manifest", function()
          assert.match(what, is_refused(SNAPSHOT), 1, true)
          change_manifest(function(m) m.snapshots[1].shards[1][field] = value end)
       end
-      assert.same(content, content_of(path))
+      assert.same(content, helper.content_of(path))
    end)
 
    it("that says a log was flushed, though the one before it lost its end, tells damage", function()
@@ -184,6 +177,6 @@ describe("a manifest", function()
       change_manifest(function(m) m.logs[2].shards[1].size = 5 end)
       assert.match("flushed up to offset 5, but the log before it has lost", is_refused(NEXT_LOG), 1, true)
       change_manifest(function(m) m.logs[2].shards[1].size = 0 end)
-      assert.same({}, content_of(path))
+      assert.same({}, helper.content_of(path))
    end)
 end)

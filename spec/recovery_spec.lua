@@ -13,13 +13,6 @@ local path
 before_each(function() path = disk.folder() end)
 after_each(disk.clean)
 
-local function content_of(folder, options)
-   local store = assert(pkv.open(folder, options))
-   local content = helper.content(store)
-   assert(pkv.close(store))
-   return content
-end
-
 --- Opening is refused with this code, and changes no file. Returns the message.
 local function refusal(folder, code)
    local before = disk.files(folder)
@@ -60,7 +53,7 @@ local function goes_on(folder, content, what)
       store["later " .. round], expected["later " .. round] = round, round
       assert(pkv.close(store))
    end
-   assert.same(expected, content_of(folder), what)
+   assert.same(expected, helper.content_of(folder), what)
 end
 
 describe("a process that is killed while it writes loses nothing it acknowledged", function()
@@ -105,7 +98,7 @@ describe("a process that is killed while it writes loses nothing it acknowledged
       local largest, text = pick { 30, 1000, 70000 }, literal(options)
       local round_seed = math.random(1 << 40)
       local acknowledged = run_and_kill(round_seed, largest, text)
-      local back = content_of(path, { wal_shards = pick { 1, 3 }, memory_shards = pick { 1, 32 } })
+      local back = helper.content_of(path, { wal_shards = pick { 1, 3 }, memory_shards = pick { 1, 32 } })
       local least = options.sync == "buffered" and 0 or acknowledged
       local made = changed(content, round_seed, largest, least, acknowledged + 1,
                            function(expected) return helper.same(expected, back) end)
@@ -203,7 +196,7 @@ for _, wal_io in ipairs { "mmap", "pwrite" } do
          assert.equal(0, events[1][2].cut_bytes)
          assert.is_nil(events[1][2].message)
          assert(pkv.close(store))
-         assert.same(values_of(keys), content_of(path))
+         assert.same(values_of(keys), helper.content_of(path))
       end)
 
       it("has any garbage behind its last record cut", function()
@@ -261,7 +254,7 @@ for _, wal_io in ipairs { "mmap", "pwrite" } do
                store.TWO = "value of 2" ]] .. ending)
             local _, now = log_of(folder)
             assert.equal(records[2].upto, now[2].upto) -- as long as what stood there
-            assert.same({ one = "value of one", TWO = "value of 2" }, content_of(folder))
+            assert.same({ one = "value of one", TWO = "value of 2" }, helper.content_of(folder))
          end
       end)
    end)
@@ -296,7 +289,7 @@ describe("a flipped bit", function()
          is_damaged(path, LOG, record.from)
       end
       helper.write(path .. "/" .. LOG, bytes)
-      assert.same(values_of(keys), content_of(path))
+      assert.same(values_of(keys), helper.content_of(path))
    end)
 
    it("before what pkv.sync has flushed is the same in the log of a process that died", function()
@@ -304,7 +297,7 @@ describe("a flipped bit", function()
       local bytes, records = log_of(path)
       assert.equal(records[2].upto, records[3][6]) -- the mark, in the next record
       each_flip(records, bytes, 1, 2, function(folder, record) is_damaged(folder, LOG, record.from) end)
-      assert.same(values_of(keys), content_of(path))
+      assert.same(values_of(keys), helper.content_of(path))
    end)
 
    it("is found too where large records follow what was flushed, whichever of them says so", function()
@@ -328,9 +321,9 @@ describe("a flipped bit", function()
       die_with(keys)
       local bytes, records = log_of(path)
       each_flip(records, bytes, 1, 4, function(folder, _, number)
-         local content = content_of(folder)
+         local content = helper.content_of(folder)
          assert.same(values_of(keys, number - 1), content)
-         assert.same(content, content_of(folder))
+         assert.same(content, helper.content_of(folder))
       end)
    end)
 end)
@@ -354,7 +347,7 @@ describe("a log that the manifest lists", function()
       assert.match("another program has written", message, 1, true)
       assert.match('remove the file "manifest"', message, 1, true)
       disk.remove(path, "manifest")
-      for _ = 1, 2 do assert.same({ a = "theirs" }, content_of(path)) end
+      for _ = 1, 2 do assert.same({ a = "theirs" }, helper.content_of(path)) end
    end)
 
    it("and no other, or another program has written one", function()
@@ -367,7 +360,7 @@ describe("a log that the manifest lists", function()
       assert.match(foreign, message, 1, true)
       assert.match('remove the file "manifest"', message, 1, true)
       disk.remove(path, "manifest")
-      for _ = 1, 2 do assert.same({ a = "ours", b = "theirs" }, content_of(path)) end
+      for _ = 1, 2 do assert.same({ a = "ours", b = "theirs" }, helper.content_of(path)) end
    end)
 
    it("and one that a snapshot has made needless is removed, also where no log is listed", function()
@@ -381,7 +374,7 @@ describe("a log that the manifest lists", function()
       manifest.logs = {}
       assert(internals.manifest_write(path, manifest))
       helper.write(path .. "/" .. LOG, bytes) -- as a clean-up that was interrupted leaves it
-      assert.same({ a = "ours" }, content_of(path))
+      assert.same({ a = "ours" }, helper.content_of(path))
       assert.is_nil(helper.files(path)[LOG])
    end)
 
@@ -396,7 +389,7 @@ describe("a log that the manifest lists", function()
       helper.write(path .. "/snapshot_2_1-of-2_diff.bin", "\x0b\x0a\x01b\x12\x06theirs")
       assert.match("snapshot_2_1-of-2_diff.bin", refusal(path, "corrupt"), 1, true)
       disk.remove(path, "manifest")
-      assert.same({ a = "ours", b = "theirs" }, content_of(path))
+      assert.same({ a = "ours", b = "theirs" }, helper.content_of(path))
    end)
 
    it("is not taken for damaged because of a value that holds another log", function()
@@ -415,7 +408,7 @@ describe("a log that the manifest lists", function()
       local bytes, records = log_of(copy)
       local torn = records[2].from + 3
       helper.write(copy .. "/" .. LOG, bytes:sub(1, torn) .. "?" .. bytes:sub(torn + 2))
-      assert.same({ a = "here" }, content_of(copy))
+      assert.same({ a = "here" }, helper.content_of(copy))
    end)
 
    it("is read whatever the shards were, and are now, and however the store ended", function()
@@ -433,7 +426,7 @@ describe("a log that the manifest lists", function()
             if math.random(3) == 1 then lines[#lines + 1] = "assert(pkv.close(store))" end
             die_with({}, options, table.concat(lines, "\n"))
             local copy = disk.copy(path)
-            assert.same(expected, content_of(copy, { wal_shards = math.random(4) }))
+            assert.same(expected, helper.content_of(copy, { wal_shards = math.random(4) }))
          end
       end)
    end)
@@ -443,7 +436,7 @@ describe("a log that the manifest lists", function()
       local bytes, records = log_of(path)
       helper.write(path .. "/" .. LOG, bytes:sub(1, records[2].upto - 1))
       for _ = 1, 3 do disk.killed(path, "assert(pkv.open(path))") end
-      assert.same(values_of { "one" }, content_of(path))
+      assert.same(values_of { "one" }, helper.content_of(path))
    end)
 end)
 

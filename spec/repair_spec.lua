@@ -32,13 +32,6 @@ local function repair(...)
    return code, out, output
 end
 
-local function content_of(folder, options)
-   local store = assert(pkv.open(folder, options))
-   local content = helper.content(store)
-   assert(pkv.close(store))
-   return content
-end
-
 --- Entries "key 1" to "key n" in the log, and what they are.
 local function logged(n, options)
    local store, content = assert(pkv.open(path, options)), {}
@@ -78,7 +71,7 @@ describe("pkv repair of a sound store", function()
       assert(pkv.close(store))
       local code, out, output = repair()
       assert.equal(DONE, code, out)
-      assert.same(content, content_of(output))
+      assert.same(content, helper.content_of(output))
 
       path = disk.folder()
       store = assert(pkv.open(path, { keys = "i16", values = "u8" }))
@@ -86,7 +79,7 @@ describe("pkv repair of a sound store", function()
       assert(pkv.close(store))
       code, out, output = repair()
       assert.equal(DONE, code, out)
-      assert.same({ [-5] = 200 }, content_of(output, { keys = "i16", values = "u8" }))
+      assert.same({ [-5] = 200 }, helper.content_of(output, { keys = "i16", values = "u8" }))
    end)
 
    it("leaves out a torn tail, and loses nothing to the zeros behind the last record", function()
@@ -96,13 +89,13 @@ describe("pkv repair of a sound store", function()
          store.b = "two"]])
       local code, out, output = repair()
       assert.equal(DONE, code, out)
-      assert.same({ a = "one", b = "two" }, content_of(output))
+      assert.same({ a = "one", b = "two" }, helper.content_of(output))
       local records = disk.records(helper.read(path .. "/" .. LOG))
       damage(LOG, records[2].upto - 1, "?")
       code, out, output = repair()
       assert.equal(LOST, code)
       assert.same({ { LOG, records[2].from, records[2].upto - records[2].from } }, ranges(out))
-      assert.same({ a = "one" }, content_of(output))
+      assert.same({ a = "one" }, helper.content_of(output))
    end)
 
    it("of the crate's keeps what its crate kept", function()
@@ -113,7 +106,7 @@ describe("pkv repair of a sound store", function()
             local code, out, output = repair("--keys", mode)
             assert.equal(DONE, code, out)
             local options = { keys = mode, values = "string" }
-            assert.same(content_of(disk.copy(path), options), content_of(output, options))
+            assert.same(helper.content_of(disk.copy(path), options), helper.content_of(output, options))
          end
       end
    end)
@@ -137,7 +130,7 @@ describe("pkv repair of a log", function()
             assert.match("older value", out, 1, true)
             local lost = content[hit.key]
             content[hit.key] = nil
-            assert.same(content, content_of(output))
+            assert.same(content, helper.content_of(output))
             content[hit.key] = lost
          end
       end)
@@ -157,7 +150,7 @@ describe("pkv repair of a log", function()
       assert.equal(LOST, code)
       assert.equal(3, #ranges(out), out) -- the second is two records
       assert.is_true(helper.same({ ["key 1"] = "small 1", ["key 3"] = big, ["key 4"] = "small 4",
-         ["key 7"] = "small 7", ["key 9"] = big }, content_of(output))) -- too large to print
+         ["key 7"] = "small 7", ["key 9"] = big }, helper.content_of(output))) -- too large to print
    end)
 
    it("finds what follows a damaged value that is made to look like records at every place", function()
@@ -171,7 +164,7 @@ describe("pkv repair of a log", function()
       local code, out, output = repair()
       assert.equal(LOST, code)
       assert.same({ { LOG, 0, records[3].upto } }, ranges(out))
-      assert.same({ last = "found" }, content_of(output))
+      assert.same({ last = "found" }, helper.content_of(output))
    end)
 
    it("that is cut short tells what is missing", function()
@@ -212,7 +205,7 @@ describe("pkv repair of a snapshot", function()
       for _, record in ipairs(lost) do
          if record.key ~= "key 1" then content[record.key] = nil end
       end
-      assert.same(content, content_of(output))
+      assert.same(content, helper.content_of(output))
    end)
 
    it("with a flipped bit keeps all other records", function()
@@ -223,7 +216,7 @@ describe("pkv repair of a snapshot", function()
       assert.equal(LOST, code)
       assert.same({ { names[1], hit.from, hit.upto - hit.from } }, ranges(out))
       if hit.key ~= "key 1" then content[hit.key] = nil end
-      assert.same(content, content_of(output))
+      assert.same(content, helper.content_of(output))
    end)
 
    it("reads backups only if it is told to", function()
@@ -237,8 +230,8 @@ describe("pkv repair of a snapshot", function()
       local newest = internals.manifest_read(path).snapshots
       assert.equal(2, #newest)
       local plain = select(3, repair())
-      assert.same({}, content_of(plain))
-      local found = content_of(select(3, repair "--with-backups"))
+      assert.same({}, helper.content_of(plain))
+      local found = helper.content_of(select(3, repair "--with-backups"))
       assert.equal("value 3", found["key 3"])
       assert.equal("value 2", found["key 2"]) -- removed later, as the help warns
    end)
@@ -263,7 +256,7 @@ describe("pkv repair without a manifest", function()
          code, out, output = repair("--keys", "string")
          assert.equal(DONE, code, out)
          assert.match("without a manifest", out, 1, true)
-         assert.same(content, content_of(output))
+         assert.same(content, helper.content_of(output))
          for _, number in ipairs { 1, 15, 30 } do
             local hit = records[number]
             local bytes = helper.read(path .. "/" .. LOG)
@@ -273,7 +266,7 @@ describe("pkv repair without a manifest", function()
             assert.same({ { LOG, hit.from, hit.upto - hit.from } }, ranges(out))
             local lost = content[hit.key]
             content[hit.key] = nil
-            assert.same(content, content_of(output))
+            assert.same(content, helper.content_of(output))
             content[hit.key] = lost
             helper.write(path .. "/" .. LOG, bytes)
          end
@@ -293,7 +286,7 @@ describe("pkv repair without a manifest", function()
       disk.remove(path, "manifest")
       local code, out, output = repair("--keys", "u32")
       assert.equal(DONE, code, out)
-      assert.same(content, content_of(output, { keys = "u32", values = "any" }))
+      assert.same(content, helper.content_of(output, { keys = "u32", values = "any" }))
       local names = disk.names(path)
       disk.remove(path, names[#names])
       code, out = repair("--keys", "u32")
@@ -307,7 +300,7 @@ describe("pkv repair without a manifest", function()
       assert(pkv.close(store))
       disk.remove(path, "manifest")
       local _, _, output = repair("--keys", "string")
-      assert.same({ only = "one" }, content_of(output))
+      assert.same({ only = "one" }, helper.content_of(output))
    end)
 
    it("reads a snapshot of the crate's whose renaming was interrupted", function()
@@ -323,7 +316,7 @@ describe("pkv repair without a manifest", function()
       for i = 10, 49 do content[tostring(i)] = "value" .. i end
       local code, out, output = repair("--keys", "string")
       assert.equal(DONE, code, out)
-      assert.same(content, content_of(output))
+      assert.same(content, helper.content_of(output))
    end)
 
    it("finds the crate's records again behind damage", function()
@@ -339,13 +332,13 @@ describe("pkv repair without a manifest", function()
       local code, out, output = repair("--keys", "string")
       assert.equal(LOST, code)
       assert.same({ { LOG, 280, 14 } }, ranges(out))
-      assert.same(content, content_of(output))
+      assert.same(content, helper.content_of(output))
       damage(LOG, 14 * 30, "\xff")
       content["40"] = nil
       code, out, output = repair("--keys", "string")
       assert.equal(LOST, code)
       assert.equal(2, #ranges(out))
-      assert.same(content, content_of(output))
+      assert.same(content, helper.content_of(output))
    end)
 end)
 
@@ -359,7 +352,7 @@ describe("pkv repair in place", function()
       assert.match(path .. "/damaged-1", out, 1, true)
       assert.same(before, disk.files(path .. "/damaged-1"))
       assert.equal(0, (command("check", path)))
-      local found, missing = content_of(path), 0
+      local found, missing = helper.content_of(path), 0
       for key, value in pairs(content) do
          if found[key] == nil then missing = missing + 1 else assert.equal(value, found[key]) end
       end
@@ -367,18 +360,18 @@ describe("pkv repair in place", function()
       assert.equal(DONE, (command("repair", "--in-place", path)))
       assert.equal("directory", lfs.attributes(path .. "/damaged-2", "mode"))
       assert.same(before, disk.files(path .. "/damaged-1"))
-      assert.same(found, content_of(path))
+      assert.same(found, helper.content_of(path))
    end)
 
    it("works where the manifest is gone, and on folders of the crate", function()
       local content = logged(20)
       disk.remove(path, "manifest")
       assert.equal(DONE, (command("repair", "--in-place", "--keys", "string", path)))
-      assert.same(content, content_of(path))
+      assert.same(content, helper.content_of(path))
       path = disk.copy "spec/fixtures/crate/string_wal"
-      content = content_of(disk.copy(path), { values = "string" })
+      content = helper.content_of(disk.copy(path), { values = "string" })
       assert.equal(DONE, (command("repair", "--in-place", "--keys", "string", path)))
-      assert.same(content, content_of(path, { values = "string" }))
+      assert.same(content, helper.content_of(path, { values = "string" }))
    end)
 
    --- Makes the folder what it was between the steps 3 and 4.
@@ -410,7 +403,7 @@ describe("pkv repair in place", function()
       assert.equal(DONE, exit)
       assert.match("finished: ", out, 1, true)
       assert.equal(0, (command("check", path)))
-      assert.same(content, content_of(path))
+      assert.same(content, helper.content_of(path))
       assert.same(original, disk.files(path .. "/damaged-1"))
    end)
 
@@ -423,7 +416,7 @@ describe("pkv repair in place", function()
       assert.equal(DONE, exit)
       assert.match("finished: ", out, 1, true)
       assert.equal(0, (command("check", path)))
-      assert.same(content, content_of(path))
+      assert.same(content, helper.content_of(path))
       assert.same({ [LOG] = log }, disk.files(path .. "/damaged-1"))
    end)
 end)
@@ -445,7 +438,7 @@ describe("pkv repair", function()
    it("writes to PATH.repaired if nothing else is said, slashes at the end or not", function()
       local content = logged(3)
       assert.equal(DONE, (command("repair", path .. "//")))
-      assert.same(content, content_of(path .. ".repaired"))
+      assert.same(content, helper.content_of(path .. ".repaired"))
    end)
 
    it("gives up in time where every byte looks like the beginning of a record", function()

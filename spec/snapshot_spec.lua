@@ -11,13 +11,6 @@ after_each(disk.clean)
 
 local function open(options) return assert(pkv.open(path, options)) end
 
-local function content_of(folder, options)
-   local store = assert(pkv.open(folder, options))
-   local content = helper.content(store)
-   assert(pkv.close(store))
-   return content
-end
-
 local function fill(store, count, size)
    for i = 1, count do store["key " .. i] = ("%d "):format(i):rep(size or 1) end
 end
@@ -64,7 +57,7 @@ describe("the files of a store", function()
       assert.same(names, disk.names(path))
       assert.is_true(disk.size(path, names[1]) < disk.size(path, names[2]))
       assert.is_true(disk.size(path, names[3]) > 0)
-      assert.same({ bar = "2", baz = "3" }, content_of(path))
+      assert.same({ bar = "2", baz = "3" }, helper.content_of(path))
    end)
 
    it("stay the same when it is opened and closed", function()
@@ -92,7 +85,7 @@ describe("the files of a store", function()
          for i = 4 - keep, 4 do names[#names + 1] = ("snapshot_%d_0-of-1_full.bin"):format(2 * i) end
          names[#names + 1] = "snapshot_9_0-of-1_diff.bin"
          assert.same(names, disk.names(folder))
-         assert.same({ i = 4 }, content_of(folder))
+         assert.same({ i = 4 }, helper.content_of(folder))
       end
    end)
 
@@ -111,7 +104,7 @@ describe("the files of a store", function()
       for i = 0, 7 do assert.is_number(disk.size(path, ("snapshot_4_%d-of-8_full.bin"):format(i))) end
       assert.equal(3 + 8 + 1, #names)
       assert(pkv.close(store))
-      assert.same(expected, content_of(path, { memory_shards = 1, snapshot_threads = 1 }))
+      assert.same(expected, helper.content_of(path, { memory_shards = 1, snapshot_threads = 1 }))
    end)
 
    it("may hold nothing at all", function()
@@ -125,7 +118,7 @@ describe("the files of a store", function()
       assert(pkv.close(store))
       assert.same({ "snapshot_8_0-of-1_full.bin", "snapshot_9_0-of-1_diff.bin" }, disk.names(path))
       assert.equal(0, disk.size(path, "snapshot_8_0-of-1_full.bin"))
-      assert.same({}, content_of(path))
+      assert.same({}, helper.content_of(path))
    end)
 end)
 
@@ -142,7 +135,7 @@ describe("a trigger", function()
       assert(pkv.close(store))
       local log = table.concat(disk.names(path), " "):match "%S+_diff%.bin" -- by name, 10 comes before 9
       assert.equal(0, disk.size(path, log))
-      assert.same(expected, content_of(path))
+      assert.same(expected, helper.content_of(path))
    end)
 
    it("counts sets and unsets, and nothing else", function()
@@ -170,7 +163,7 @@ describe("a trigger", function()
       until i >= 5000 and pkv.stats(store).snapshots >= 4
       assert.same(expected, helper.content(store))
       assert(pkv.close(store))
-      assert.same(expected, content_of(path))
+      assert.same(expected, helper.content_of(path))
    end)
 end)
 
@@ -186,7 +179,7 @@ describe("pkv.prune_backups", function()
       assert.equal(1, pkv.prune_backups(path, 0))
       assert.same({ "snapshot_8_0-of-1_full.bin", "snapshot_9_0-of-1_diff.bin" }, disk.names(path))
       assert.equal(0, pkv.prune_backups(path, 0))
-      assert.same(expected, content_of(path))
+      assert.same(expected, helper.content_of(path))
    end)
 
    it("does so where no manifest is", function()
@@ -200,7 +193,7 @@ describe("pkv.prune_backups", function()
       assert.same({ "snapshot_3_0-of-1_diff.bin", "snapshot_4_0-of-1_full.bin", "snapshot_5_0-of-1_full.bin" },
                   disk.names(path))
       assert.equal(1, pkv.prune_backups(path, 0))
-      assert.same({}, content_of(path))
+      assert.same({}, helper.content_of(path))
    end)
 
    it("leaves a store alone that somebody has open", function()
@@ -226,14 +219,14 @@ describe("pkv.delete_failed_pending_snapshots", function()
       assert.equal(3, pkv.delete_failed_pending_snapshots(path))
       assert.same(before, disk.names(path))
       assert.equal(0, pkv.delete_failed_pending_snapshots(path))
-      assert.same(expected, content_of(path))
+      assert.same(expected, helper.content_of(path))
    end)
 
    it("has nothing to do after an open, which removes the same", function()
       local expected = make(1)
       local before = disk.names(path)
       helper.write(path .. "/snapshot_8_1-of-2_pending.bin", "half")
-      assert.same(expected, content_of(path))
+      assert.same(expected, helper.content_of(path))
       assert.same(before, disk.names(path))
       assert.equal(0, pkv.delete_failed_pending_snapshots(path))
    end)
@@ -242,7 +235,7 @@ describe("pkv.delete_failed_pending_snapshots", function()
       local expected = make(1)
       assert(os.rename(path .. "/snapshot_2_0-of-1_full.bin", path .. "/snapshot_2_0-of-1_pending.bin"))
       assert.equal(0, pkv.delete_failed_pending_snapshots(path))
-      assert.same(expected, content_of(path))
+      assert.same(expected, helper.content_of(path))
       assert.is_number(disk.size(path, "snapshot_2_0-of-1_full.bin"))
    end)
 end)
@@ -283,7 +276,7 @@ describe("a snapshot that fails", function()
       assert.match(obstacle, events[2][2].message, 1, true)
       assert.same({ "snapshot_1_0-of-1_diff.bin", "snapshot_3_0-of-1_diff.bin" }, disk.names(path))
       assert(pkv.close(store))
-      assert.same({ a = 1, b = 2 }, content_of(path))
+      assert.same({ a = 1, b = 2 }, helper.content_of(path))
    end)
 
    it("may be asked for again, and then leaves nothing behind", function()
@@ -306,7 +299,7 @@ describe("a snapshot that fails", function()
       store.last = true
       local expected = helper.content(store)
       assert(pkv.close(store))
-      assert.same(expected, content_of(path))
+      assert.same(expected, helper.content_of(path))
    end)
 
    it("is tried again by itself", function()
@@ -316,7 +309,7 @@ describe("a snapshot that fails", function()
       disk.wait(function() return pkv.stats(store).snapshots > 0 end)
       assert.same({ "snapshot_2_0-of-1_full.bin", "snapshot_3_0-of-1_diff.bin" }, disk.names(path))
       assert(pkv.close(store))
-      assert.same({ a = 1 }, content_of(path))
+      assert.same({ a = 1 }, helper.content_of(path))
    end)
 
    it("loses nothing when the process dies", function()
@@ -331,11 +324,11 @@ describe("a snapshot that fails", function()
       for i = 1, 100 do expected["before " .. i], expected["after " .. i] = i, i end
       expected["before 1"] = nil
       clear()
-      assert.same(expected, content_of(path))
+      assert.same(expected, helper.content_of(path))
       store = open()
       assert(pkv.snapshot(store))
       assert(pkv.close(store))
-      assert.same(expected, content_of(path))
+      assert.same(expected, helper.content_of(path))
    end)
 
    it("before anything was switched leaves the log as it was", function()
@@ -356,7 +349,7 @@ describe("a snapshot that fails", function()
          assert(lfs.rmdir(planted))
          assert(pkv.snapshot(log))
          assert(pkv.close(log))
-         assert.same({ a = 1 }, content_of(folder))
+         assert.same({ a = 1 }, helper.content_of(folder))
       end
    end)
 
@@ -375,7 +368,7 @@ describe("a snapshot that fails", function()
       assert(lfs.rmdir(path .. "/manifest.new"))
       assert(pkv.snapshot(store))
       assert(pkv.close(store))
-      assert.same({ a = 1 }, content_of(path))
+      assert.same({ a = 1 }, helper.content_of(path))
    end)
 
    it("because the old log cannot be cut does no harm, whatever comes next", function()
@@ -395,7 +388,7 @@ describe("a snapshot that fails", function()
          if retry then assert(pkv.snapshot(log)) end
          log.c = 3
          assert(pkv.close(log))
-         for _ = 1, 2 do assert.same({ a = 1, b = 2, c = 3 }, content_of(folder)) end
+         for _ = 1, 2 do assert.same({ a = 1, b = 2, c = 3 }, helper.content_of(folder)) end
       end
    end)
 end)
@@ -418,7 +411,7 @@ describe("what an interrupted clean-up left", function()
       helper.write(path .. "/snapshot_7_0-of-1_diff.bin", "") -- of a rotation
       helper.write(path .. "/manifest.new", "half a manif")
       assert.equal(#names + 4, #disk.names(path))
-      assert.same(expected, content_of(path))
+      assert.same(expected, helper.content_of(path))
       assert.same(names, disk.names(path))
       assert.is_nil(disk.size(path, "manifest.new"))
    end)
@@ -431,7 +424,7 @@ describe("what an interrupted clean-up left", function()
             local name = ("%s/snapshot_4_%d-of-4_"):format(path, shard)
             assert(os.rename(name .. "full.bin", name .. "pending.bin"))
          end
-         assert.same(expected, content_of(path))
+         assert.same(expected, helper.content_of(path))
          assert.same(names, disk.names(path))
       end
    end)
@@ -476,7 +469,7 @@ describe("a damaged snapshot file", function()
          is_refused(full, upto)
       end
       helper.write(path .. "/" .. full, bytes)
-      assert.same(expected, content_of(path))
+      assert.same(expected, helper.content_of(path))
    end)
 
    it("that has a flipped bit anywhere", function()
@@ -494,7 +487,7 @@ describe("a damaged snapshot file", function()
          end
       end
       helper.write(path .. "/" .. full, bytes)
-      assert.same(expected, content_of(path))
+      assert.same(expected, helper.content_of(path))
    end)
 
    it("that has grown", function()
@@ -554,6 +547,6 @@ describe("a damaged manifest", function()
       end
       is_refused(bytes .. "\0")
       helper.write(name, bytes)
-      assert.same(expected, content_of(path))
+      assert.same(expected, helper.content_of(path))
    end)
 end)

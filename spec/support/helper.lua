@@ -137,6 +137,15 @@ function helper.content(store)
    return content
 end
 
+--- The same of the closed store in a folder.
+function helper.content_of(folder, options)
+   local pkv = require "pkv"
+   local store = assert(pkv.open(folder, options))
+   local content = helper.content(store)
+   assert(pkv.close(store))
+   return content
+end
+
 --- The message of the error that f raises; an error if it raises none.
 function helper.raised(f, ...)
    local ok, message = pcall(f, ...)
