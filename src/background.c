@@ -277,7 +277,7 @@ pkv_status pkv_snapshot(pkv *store) {
     while (desk->finished < ticket) os_wait(&desk->done, &desk->lock);
     pkv_error error = desk->error;
     os_unlock(&desk->lock);
-    return error.status ? fail_with(&error) : PKV_OK;
+    return error.status ? store_named(fail_with(&error), store->disk.path) : PKV_OK;
 }
 
 /* ---- Statistics */

@@ -90,7 +90,8 @@ static pkv_status next_step(pkv_cursor *cursor) {
 pkv_status pkv_cursor_next(pkv_cursor *cursor, pkv_entry *entry) {
     if (!cursor) return fail(PKV_CLOSED, NULL, NO_OFFSET, 0, "the cursor is closed");
     if (cursor->fork_generation != os_fork_generation()) {
-        return fail(PKV_FORKED, NULL, NO_OFFSET, 0, "this cursor was opened before fork");
+        return fail(PKV_FORKED, NULL, NO_OFFSET, 0,
+                    "this cursor was opened before fork, by the parent process; open one anew");
     }
     for (;;) {
         while (cursor->index < cursor->step.count) {
@@ -119,7 +120,8 @@ pkv_status pkv_drain(pkv *store, pkv_cursor **cursor) {
     if (status) return status;
     if (!store_begin_close(store)) {
         return fail(PKV_USAGE, NULL, NO_OFFSET, 0,
-                    "the store cannot be drained: it is open elsewhere in this process");
+                    "store %s cannot be drained: it is open elsewhere in this process",
+                    store->disk.path);
     }
     pkv_cursor *made = make_cursor(store);
     status = store_stop(store);

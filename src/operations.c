@@ -49,10 +49,10 @@ static pkv_status commit(pkv *store, const memory_key *key, record *entry, memor
         memory_apply(&store->memory, change);
     }
     memory_end(&store->memory, key->shard);
-    if (status) return status;
+    if (status) return store_named(status, store->disk.path);
     if (store->config.snapshot_interval) background_count_write(store);
     if (store->config.sync != PKV_SYNC_ALWAYS) return PKV_OK;
-    return wal_wait(store->disk.log, shard, position);
+    return store_named(wal_wait(store->disk.log, shard, position), store->disk.path);
 }
 
 pkv_status pkv_set_typed(pkv *store, pkv_bytes key, pkv_bytes value, pkv_type type) {
@@ -65,7 +65,7 @@ pkv_status pkv_set_typed(pkv *store, pkv_bytes key, pkv_bytes value, pkv_type ty
                     PKV_VALUE_MAX);
     }
     if ((unsigned)type > PKV_TABLE) {
-        return fail(PKV_USAGE, NULL, NO_OFFSET, 0, "%u is no value type", (unsigned)type);
+        return fail(PKV_USAGE, NULL, NO_OFFSET, 0, "%u is no pkv_type", (unsigned)type);
     }
     memory_key at = memory_key_of(&store->memory, key);
     memory_change change;
@@ -150,5 +150,5 @@ pkv_status pkv_get_many(pkv *store, size_t count, const pkv_bytes *keys, pkv_val
 
 pkv_status pkv_sync(pkv *store) {
     pkv_status status = store_usable(store);
-    return status ? status : wal_sync(store->disk.log);
+    return status ? status : store_named(wal_sync(store->disk.log), store->disk.path);
 }

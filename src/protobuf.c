@@ -26,8 +26,9 @@ pkv_status pkv_set_message(pkv *store, pkv_bytes key, const ProtobufCMessage *me
     if (!message) return fail(PKV_USAGE, NULL, NO_OFFSET, 0, "pkv_set_message: no message given");
     size_t size = protobuf_c_message_get_packed_size(message);
     if (size > PKV_VALUE_MAX)
-        return fail(PKV_TOO_LARGE, NULL, NO_OFFSET, 0, "a message of %zu bytes is over the limit",
-                    size);
+        return fail(PKV_TOO_LARGE, NULL, NO_OFFSET, 0,
+                    "a message of %zu bytes: values may have %zu bytes at most", size,
+                    PKV_VALUE_MAX);
     uint8_t *packed = malloc(size ? size : 1);
     if (!packed)
         return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory for a message of %zu bytes",

@@ -48,6 +48,11 @@ static pkv_status prepare_process(void) {
     return error ? fail_os(NULL, NO_OFFSET, error, "cannot prepare for fork") : PKV_OK;
 }
 
+pkv_status store_named(pkv_status status, const char *path) {
+    if (!status || strstr(pkv_error_detail()->message, path)) return status;
+    return fail_context("store %s", path);
+}
+
 /* ---- Options */
 
 void pkv_config_init(pkv_config *config) {
@@ -59,9 +64,9 @@ static pkv_status fail_option(const char *option, const char *allowed) {
 }
 
 static pkv_status check_config(const pkv_config *c) {
-    if ((unsigned)c->keys > PKV_KEYS_FIXED) return fail_option("keys", "variable or fixed");
-    if ((unsigned)c->key_type > PKV_I8) return fail_option("key_type", "an integer type");
-    if ((unsigned)c->sync > PKV_SYNC_INTERVAL) return fail_option("sync", "a sync mode");
+    if ((unsigned)c->keys > PKV_KEYS_FIXED) return fail_option("keys", "a pkv_keys");
+    if ((unsigned)c->key_type > PKV_I8) return fail_option("key_type", "a pkv_integer");
+    if ((unsigned)c->sync > PKV_SYNC_INTERVAL) return fail_option("sync", "a pkv_sync_mode");
     if (!(c->sync_seconds >= 0) || !(c->sync_seconds <= 86400)) {
         return fail_option("sync_seconds", "from 0 (default) to 86400");
     }
@@ -72,8 +77,9 @@ static pkv_status check_config(const pkv_config *c) {
     if (c->snapshot_threads > SNAPSHOT_THREADS_MAX) {
         return fail_option("snapshot_threads", "at most 64");
     }
-    if ((unsigned)c->wal_io > PKV_WAL_IO_PWRITE) return fail_option("wal_io", "mmap or pwrite");
-    if ((unsigned)c->values > PKV_VALUES_INTEGER + PKV_I8) return fail_option("values", "a type");
+    if ((unsigned)c->wal_io > PKV_WAL_IO_PWRITE) return fail_option("wal_io", "a pkv_wal_io");
+    if ((unsigned)c->values > PKV_VALUES_INTEGER + PKV_I8)
+        return fail_option("values", "a pkv_values");
     return PKV_OK;
 }
 
@@ -90,7 +96,9 @@ static void fill_defaults(pkv_config *c) {
 
 static pkv_status fail_contradiction(const char *option) {
     return fail(PKV_USAGE, NULL, NO_OFFSET, 0,
-                "this process has the store open already, with another value of option %s", option);
+                "this process has the store open already, with another value of option %s: leave "
+                "the option out, or close the store first",
+                option);
 }
 
 /* An open store may be opened again with anything that does not contradict how it is open. */
@@ -104,7 +112,9 @@ static pkv_status check_contradictions(const pkv_config *now, const pkv_config *
     }
     if (c->values && c->values != now->values) {
         return fail(PKV_VALUE_TYPE, NULL, NO_OFFSET, 0,
-                    "this process has the store open already, with another type of values");
+                    "this process has the store open already, with values of type \"%s\", not "
+                    "\"%s\"",
+                    pkv_values_name(now->values), pkv_values_name(c->values));
     }
     if (c->sync && c->sync != now->sync) return fail_contradiction("sync");
     bool timed = c->sync == PKV_SYNC_INTERVAL && c->sync_seconds > 0;
@@ -299,7 +309,7 @@ pkv_status store_stop(pkv *store) {
     if (store->disk.folder.fd < 0) return PKV_OK; /* it never came to be open */
     pkv_status status = disk_close(&store->disk);
     store->disk.folder.fd = -1;
-    return status;
+    return store_named(status, store->disk.path);
 }
 
 void store_unlist(pkv *store) {
@@ -341,27 +351,29 @@ pkv_status pkv_close(pkv *store) {
     return status;
 }
 
-pkv_status pkv_prune_backups(const char *path, uint32_t keep, uint64_t *removed) {
-    return disk_prune_backups(path, keep, removed);
+static pkv_status fail_no_place(const char *function) {
+    return fail(PKV_USAGE, NULL, NO_OFFSET, 0, "%s wants a path and a place for its result",
+                function);
 }
 
-static pkv_status fail_no_place(const char *function) {
-    return fail(PKV_USAGE, NULL, NO_OFFSET, 0, "%s wants a path and a place for the report",
-                function);
+pkv_status pkv_prune_backups(const char *path, uint32_t keep, uint64_t *removed) {
+    if (!path || !removed) return fail_no_place("pkv_prune_backups");
+    return store_named(disk_prune_backups(path, keep, removed), path);
 }
 
 pkv_status pkv_check(const char *path, pkv_on_finding on_finding, void *context,
                      pkv_check_report *report) {
     if (!path || !report) return fail_no_place("pkv_check");
-    return disk_check(path, on_finding, context, report);
+    return store_named(disk_check(path, on_finding, context, report), path);
 }
 
 pkv_status pkv_repair(const char *path, const pkv_repair_options *options,
                       pkv_on_finding on_finding, void *context, pkv_repair_report *report) {
     if (!path || !report) return fail_no_place("pkv_repair");
-    return disk_repair(path, options, on_finding, context, report);
+    return store_named(disk_repair(path, options, on_finding, context, report), path);
 }
 
 pkv_status pkv_delete_failed_pending_snapshots(const char *path, uint64_t *removed) {
-    return disk_delete_pending(path, removed);
+    if (!path || !removed) return fail_no_place("pkv_delete_failed_pending_snapshots");
+    return store_named(disk_delete_pending(path, removed), path);
 }

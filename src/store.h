@@ -67,8 +67,13 @@ static inline pkv_status store_usable(const pkv *store) {
     if (store->fork_generation == os_fork_generation()) return PKV_OK;
     if (PLANTED(forget_fork)) return PKV_OK;
     return fail(PKV_FORKED, NULL, NO_OFFSET, 0,
-                "this store was opened before fork, by the parent process; open it anew");
+                "store %s was opened before fork, by the parent process; open it anew",
+                store->disk.path);
 }
+
+/* store.c: the status; where it is a failure, its message names the store. For what touches files:
+ * their names alone are the same in every store. */
+pkv_status store_named(pkv_status status, const char *path);
 
 /* store.c, the steps of closing. Marks the store as being closed, if there is one reference left.
  */

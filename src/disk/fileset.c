@@ -106,7 +106,7 @@ pkv_status fileset_scan(const os_folder *folder, fileset *files) {
     int error = os_folder_list(folder, visit, &s);
     if (error) {
         fileset_release(&s.files);
-        return fail_os(NULL, NO_OFFSET, error, "the store's folder cannot be listed");
+        return fail_os(NULL, NO_OFFSET, error, "cannot list the store's folder");
     }
     if (s.files.count) qsort(s.files.names, s.files.count, sizeof *s.files.names, compare_names);
     *files = s.files;

@@ -166,7 +166,8 @@ pkv_status disk_snapshot(disk *d, const disk_snapshot_plan *plan, disk_snapshot_
     if (status) return status;
     manifest_group snapshot = {.ordinal = d->unfinished, .shard_count = plan->shard_count};
     snapshot.shards = calloc(plan->shard_count, sizeof *snapshot.shards);
-    if (!snapshot.shards) return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory to snapshot");
+    if (!snapshot.shards)
+        return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory for a snapshot");
     status = write_and_publish(d, plan, &snapshot);
     memset(result, 0, sizeof *result);
     result->ordinal = snapshot.ordinal;

@@ -42,11 +42,13 @@ static pkv_status decide_keys(repair *r) {
     const pkv_repair_options *o = r->options;
     if (m->keys && o->keys && m->keys != (uint32_t)o->keys) {
         return fail(PKV_KEY_MODE, MANIFEST_NAME, NO_OFFSET, 0,
-                    "store %s has keys of another kind, as its manifest tells", r->d.path);
+                    "store %s has %s keys, as its manifest tells: leave out the option keys",
+                    r->d.path, m->keys == PKV_KEYS_FIXED ? "integer" : "string");
     }
     if (!m->keys && !o->keys) {
         return fail(PKV_USAGE, MANIFEST_NAME, NO_OFFSET, 0,
-                    "no manifest tells what kind of keys store %s has: say it", r->d.path);
+                    "no manifest tells what kind of keys store %s has: say it with the option keys",
+                    r->d.path);
     }
     r->s.keys = m->keys ? (pkv_keys)m->keys : o->keys;
     if (r->s.keys != PKV_KEYS_FIXED) return PKV_OK;
@@ -117,9 +119,9 @@ static pkv_status move(const os_folder *folder, const char *from, const char *to
     return error ? fail_os(from, NO_OFFSET, error, "cannot move %s to %s", from, to) : PKV_OK;
 }
 
-static pkv_status flush(const os_folder *folder) {
+static pkv_status flush(const os_folder *folder, const char *name) {
     int error = os_folder_sync(folder);
-    return error ? fail_os(NULL, NO_OFFSET, error, "cannot flush a folder") : PKV_OK;
+    return error ? fail_os(name, NO_OFFSET, error, "cannot flush folder %s", name) : PKV_OK;
 }
 
 /* ---- Folders */
@@ -143,7 +145,8 @@ static pkv_status join(const char *path, const char *more, char out[4096]) {
     while (size > 1 && path[size - 1] == '/') size--;
     int wanted = snprintf(out, 4096, "%.*s%s", size < 4096 ? (int)size : 4095, path, more);
     if (wanted < 4096 && size < 4096) return PKV_OK;
-    return fail(PKV_USAGE, NULL, NO_OFFSET, 0, "the path is too long");
+    return fail(PKV_USAGE, NULL, NO_OFFSET, 0,
+                "the path of the new store is too long: %d bytes at most", 4095);
 }
 
 /* ---- Beside the old folder */
@@ -152,7 +155,8 @@ static pkv_status repair_beside(repair *r, const char *output) {
     char pending[FILE_NAME_BYTES], log[FILE_NAME_BYTES];
     if (is_there(output)) {
         return fail(PKV_USAGE, output, NO_OFFSET, 0,
-                    "%s is there already: name a folder that is not", output);
+                    "%s is there already: name a folder that is not, with the option output",
+                    output);
     }
     os_folder to;
     pkv_status status = make_folder(output, &to);
@@ -160,7 +164,7 @@ static pkv_status repair_beside(repair *r, const char *output) {
     status = write_store(r, &to);
     log_names(r->made.last_ordinal, pending, log);
     if (!status) status = move(&to, pending, log);
-    if (!status) status = flush(&to);
+    if (!status) status = flush(&to, output);
     os_folder_close(&to);
     return status;
 }
@@ -197,7 +201,7 @@ static pkv_status keep_manifest(const repair *r, const os_folder *damaged, const
         (void)os_file_close(to);
     }
     (void)os_file_close(from);
-    return status ? status : flush(damaged);
+    return status ? status : flush(damaged, r->damaged_name);
 }
 
 static pkv_status move_files(const repair *r, const char *to) {
@@ -211,12 +215,11 @@ static pkv_status move_files(const repair *r, const char *to) {
     return status;
 }
 
-/* From a folder to another, or the other way round; durable on return. */
-static pkv_status move_durably(const os_folder *folder, const char *from, const char *to,
-                               const os_folder *other) {
-    pkv_status status = move(folder, from, to);
-    if (!status) status = flush(folder);
-    return status ? status : flush(other);
+/* From the folder for the new store; durable on return. */
+static pkv_status move_durably(const repair *r, const char *from, const char *to) {
+    pkv_status status = move(&r->d.folder, from, to);
+    if (!status) status = flush(&r->d.folder, r->d.path);
+    return status ? status : flush(&r->work, REPAIRED_NAME);
 }
 
 /* Steps 4 and 5. */
@@ -225,10 +228,10 @@ static pkv_status exchange(const repair *r, uint64_t ordinal) {
     log_names(ordinal, pending, log);
     const os_folder *folder = &r->d.folder;
     pkv_status status = move_files(r, r->damaged_name);
-    if (!status) status = flush(&r->damaged);
-    if (!status) status = flush(folder);
+    if (!status) status = flush(&r->damaged, r->damaged_name);
+    if (!status) status = flush(folder, r->d.path);
     (void)snprintf(name, sizeof name, REPAIRED_NAME "/%s", pending);
-    if (!status) status = move_durably(folder, name, log, &r->work);
+    if (!status) status = move_durably(r, name, log);
     (void)snprintf(name, sizeof name, "%s/" REPAIRED_NAME, r->damaged_name);
     if (!status) (void)os_rename(folder, REPAIRED_NAME, name);
     return status;
@@ -238,11 +241,10 @@ static pkv_status exchange(const repair *r, uint64_t ordinal) {
 static pkv_status set_aside(const repair *r) {
     char moved[64];
     (void)snprintf(moved, sizeof moved, "%s/" MANIFEST_NAME, r->damaged_name);
-    pkv_status status = flush(&r->d.folder);
+    pkv_status status = flush(&r->d.folder, r->d.path);
     if (!status) status = keep_manifest(r, &r->damaged, moved);
     if (!status) {
-        status =
-            move_durably(&r->d.folder, REPAIRED_NAME "/" MANIFEST_NAME, MANIFEST_NAME, &r->work);
+        status = move_durably(r, REPAIRED_NAME "/" MANIFEST_NAME, MANIFEST_NAME);
     }
     return status ? status : exchange(r, r->made.last_ordinal);
 }
@@ -267,8 +269,8 @@ bool disk_repair_interrupted(const disk *d) {
 /* Ends what an earlier repair began, whose step 3 may not be durable. */
 static pkv_status finish(const repair *r) {
     r->s.report->finished = 1;
-    pkv_status status = flush(&r->d.folder);
-    if (!status) status = flush(&r->work);
+    pkv_status status = flush(&r->d.folder, r->d.path);
+    if (!status) status = flush(&r->work, REPAIRED_NAME);
     return status ? status : exchange(r, r->d.m.logs.groups[0].ordinal);
 }
 
@@ -320,9 +322,10 @@ static pkv_status run(repair *r, const char *path) {
     (void)join(path, "", r->options->in_place ? report->output : report->originals);
     if (r->options->in_place) return repair_in_place(r, path);
     if (disk_repair_interrupted(&r->d)) {
-        return fail(PKV_USAGE, REPAIRED_NAME, NO_OFFSET, 0,
-                    "an earlier repair of %s in place was interrupted: another in place ends it",
-                    r->d.path);
+        return fail(
+            PKV_USAGE, REPAIRED_NAME, NO_OFFSET, 0,
+            "an earlier repair of store %s in place was interrupted: another one in place ends it",
+            r->d.path);
     }
     status = r->options->output ? join(r->options->output, "", report->output)
                                 : join(path, ".repaired", report->output);
@@ -337,7 +340,8 @@ pkv_status disk_repair(const char *path, const pkv_repair_options *options, pkv_
     r.s.to = (findings){.call = call, .context = context};
     memset(report, 0, sizeof *report);
     if (r.options->in_place && r.options->output) {
-        return fail(PKV_USAGE, NULL, NO_OFFSET, 0, "in place or to another folder, not both");
+        return fail(PKV_USAGE, NULL, NO_OFFSET, 0,
+                    "options in_place and output exclude each other: give one of them");
     }
     os_folder folder;
     pkv_status status = disk_open_folder(path, false, &folder);

@@ -183,11 +183,11 @@ static void refuse_unknown_options(lua_State *L) {
         const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
         if (find_option(name) < OPTION_COUNT) continue;
         lpkv_push_description(L, lua_gettop(L) - 1);
-        luaL_argerror(L, 2,
-                      lua_pushfstring(L,
-                                      "unknown option %s; the options are output, in_place, "
-                                      "with_backups, keys",
-                                      lua_tostring(L, -1)));
+        lpkv_argument_error(L, 2,
+                            lua_pushfstring(L,
+                                            "unknown option %s; the options are output, in_place, "
+                                            "with_backups, keys",
+                                            lua_tostring(L, -1)));
     }
 }
 
@@ -195,17 +195,17 @@ static void refuse_unknown_options(lua_State *L) {
 static void take_options(lua_State *L, pkv_repair_options *options) {
     memset(options, 0, sizeof *options);
     if (lua_isnil(L, 2)) return;
-    luaL_checktype(L, 2, LUA_TTABLE);
+    if (!lua_istable(L, 2)) lpkv_type_error(L, 2, "table");
     refuse_unknown_options(L);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         lua_pushstring(L, options_of_repair[i].name);
         lua_rawget(L, 2);
         if (lua_isnil(L, -1) || options_of_repair[i].take(L, options)) continue;
         lpkv_push_description(L, lua_gettop(L));
-        luaL_argerror(L, 2,
-                      lua_pushfstring(L, "option '%s' must be %s, got %s",
-                                      options_of_repair[i].name, options_of_repair[i].expected,
-                                      lua_tostring(L, -1)));
+        lpkv_argument_error(L, 2,
+                            lua_pushfstring(L, "option '%s' must be %s, got %s",
+                                            options_of_repair[i].name,
+                                            options_of_repair[i].expected, lua_tostring(L, -1)));
     }
 }
 

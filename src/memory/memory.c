@@ -46,7 +46,7 @@ pkv_status memory_create(memory *m, uint32_t shard_count, bool fixed_keys, uint6
     while (m->shard_count < shard_count) {
         if (!shard_create(m, m->shard_count)) {
             memory_destroy(m, true);
-            return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "out of memory for %u memory shards",
+            return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory for %u memory shards",
                         (unsigned)shard_count);
         }
         m->shard_count++;
@@ -100,15 +100,15 @@ static void give_block(shard *s, uint32_t offset) {
     arena_give(&s->arena, offset, block_bytes_of(shard_at(s, offset), s->fixed_keys));
 }
 
-static pkv_status too_large(const char *what, size_t size) {
-    return fail(PKV_TOO_LARGE, NULL, NO_OFFSET, 0, "a %s of %zu bytes is over the limit", what,
-                size);
+static pkv_status too_large(const char *what, size_t size, size_t most) {
+    return fail(PKV_TOO_LARGE, NULL, NO_OFFSET, 0, "a %s of %zu bytes: %zu bytes at most", what,
+                size, most);
 }
 
 pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value, pkv_type type,
                               memory_change *change) {
-    if (key->bytes.size > PKV_KEY_MAX) return too_large("key", key->bytes.size);
-    if (value.size > PKV_VALUE_MAX) return too_large("value", value.size);
+    if (key->bytes.size > PKV_KEY_MAX) return too_large("key", key->bytes.size, PKV_KEY_MAX);
+    if (value.size > PKV_VALUE_MAX) return too_large("value", value.size, PKV_VALUE_MAX);
 
     shard *s = shard_of(m, key->shard);
     table_key wanted = shard_table_key(s, key);
@@ -121,7 +121,7 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
         offset = 0;
     }
     if (offset == 0) {
-        return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "out of memory for an entry of %zu bytes",
+        return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory for an entry of %zu bytes",
                     bytes);
     }
     pkv_bytes stored = {wanted.data, wanted.size};

@@ -157,8 +157,8 @@ pkv_status memory_walk(memory *m, uint32_t index, uint64_t *position, walk_step 
         }
         /* no allocation under the lock; the bucket may have changed when it is looked at again */
         if (!reserve(step, st.bytes, st.count)) {
-            return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "out of memory for a walk's %zu bytes",
-                        st.bytes);
+            return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0,
+                        "no memory to walk over %zu bytes of entries", st.bytes);
         }
     }
 }
