@@ -137,6 +137,16 @@ describe("a file set", function()
 
     local function assert_refused(words, names, mentioned)
         local group = scan(names)[1]
+        local missing = ("Missing snapshot shard: %s is not there, though other shards of ordinal %d are; restore " ..
+            "the file, or the folder, from a backup"):format(group.file, group.ordinal)
+        local both = "%s: %s and %s cannot both belong to the store; move the one that does not out of the folder, " ..
+            "or restore the folder from a backup"
+        if words == "Missing snapshot shard" then
+            assert.equal(missing, group.error)
+        else
+            local first = group.names[1] == group.file and group.names[2] or group.names[1]
+            assert.equal(both:format(words, first, group.file), group.error)
+        end
         assert.is_not_nil(group.error)
         assert.is_truthy(group.error:find(words, 1, true), group.error)
         assert.equal("corrupt", group.code)

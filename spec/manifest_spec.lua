@@ -68,6 +68,15 @@ describe("a manifest", function()
         if pattern then assert.matches(pattern, text) end
     end
 
+    -- It is corrupt, for this reason.
+    local function assert_unbelievable(bytes, reason)
+        folder.write(path, "manifest", bytes)
+        local _, text = internals.manifest_read(path)
+        assert.equal(("manifest cannot be believed: %s; restore the folder from a backup, or salvage what can be " ..
+            "read with `pkv repair`"):format(reason), text)
+        assert_refused("corrupt", bytes)
+    end
+
     it("that is not there is no error", function()
         assert.is_false(internals.manifest_read(path))
     end)
@@ -137,13 +146,19 @@ describe("a manifest", function()
     end)
 
     it("of a newer version says so", function()
-        assert_refused("usage", sealed(number(1, 2)), "newer")
+        assert_refused("usage", sealed(number(1, 2)), "^manifest is of format 2, and this version of the library " ..
+            "knows formats up to 1; open the store with the newer version that wrote it$")
         assert_refused("usage", sealed(number(1, 2) .. message(8, group(0, 0))), "newer")
     end)
 
     it("of no version is corrupt", function()
-        assert_refused("corrupt", sealed(""), "format")
-        assert_refused("corrupt", sealed(number(5, 1)), "format")
+        assert_unbelievable(sealed(""), "it names no format")
+        assert_unbelievable(sealed(number(5, 1)), "it names no format")
+    end)
+
+    it("that is empty, or damaged, is corrupt", function()
+        assert_unbelievable("", "it is empty")
+        assert_unbelievable(sealed(format):gsub(".$", "?"), "its checksum is wrong")
     end)
 
     it("may hold fields of later versions", function()
@@ -154,34 +169,40 @@ describe("a manifest", function()
 
     it("is believed only where it makes sense, whatever its checksum", function()
         local last = number(5, 10)
-        for _, fields in ipairs {
-            last .. message(8, group(0, 1)),                              -- ordinal 0
-            last .. message(8, group(1, 0)),                              -- no shards
-            last .. message(8, group(1, 65537)),                          -- too many
-            last .. message(8, group(11, 1)),                             -- beyond the last
-            last .. message(7, group(11, 1)),
-            message(8, group(1, 1)),
-            last .. message(8, group(2, 1)) .. message(8, group(1, 1)),   -- descending
-            last .. message(8, group(2, 1)) .. message(8, group(2, 1)),   -- twice
-            last .. message(7, group(2, 1)) .. message(7, group(2, 1)),
-            last .. message(7, group(2, 1)) .. message(8, group(2, 1)),   -- log and snapshot
-            last .. message(7, group(1, 1)) .. message(8, group(2, 1)) .. message(7, group(3, 1)) ..
-                message(8, group(3, 1)),
-            last .. message(8, group(1, 1, -1)),                          -- impossible sizes
-            last .. message(7, group(1, 1, 1 << 63)),
-            number(5, -1), number(5, 1 << 63),                            -- impossible ordinals
-            last .. message(8, group(-1, 1)),
-            number(2, 3), number(3, 9), number(4, 5), number(4, 16), number(4, 25), -- kinds
-            number(2, 1 << 31),
+        for reason, list in pairs {
+            ["its ordinals do not ascend from 1"] = {
+                last .. message(8, group(0, 1)),
+                last .. message(8, group(2, 1)) .. message(8, group(1, 1)),
+                last .. message(8, group(2, 1)) .. message(8, group(2, 1)),
+                last .. message(7, group(2, 1)) .. message(7, group(2, 1)),
+            },
+            ["it has an ordinal beyond the last one"] = {
+                last .. message(8, group(11, 1)), last .. message(7, group(11, 1)), message(8, group(1, 1)),
+                last .. message(8, group(-1, 1)),
+            },
+            ["it has files of no shards"] = { last .. message(8, group(1, 0)) },
+            ["it has files of too many shards"] = { last .. message(8, group(1, 65537)) },
+            ["it has an impossible file size"] = {
+                last .. message(8, group(1, 1, -1)), last .. message(7, group(1, 1, 1 << 63)),
+            },
+            ["an ordinal is both a snapshot and a log"] = {
+                last .. message(7, group(2, 1)) .. message(8, group(2, 1)),
+                last .. message(7, group(1, 1)) .. message(8, group(2, 1)) .. message(7, group(3, 1)) ..
+                    message(8, group(3, 1)),
+            },
+            ["its last ordinal is out of range"] = { number(5, -1), number(5, 1 << 63) },
+            ["its kind of keys is unknown"] = { number(2, 3), number(2, 1 << 31) },
+            ["its integer type of keys is unknown"] = { number(3, 9) },
+            ["its kind of values is unknown"] = { number(4, 5), number(4, 16), number(4, 25) },
         } do
-            assert_refused("corrupt", sealed(format .. fields))
+            for _, fields in ipairs(list) do assert_unbelievable(sealed(format .. fields), reason) end
         end
     end)
 
     it("is not believed where it has too many parts, or asks for too much memory", function()
         local half = message(8, group(1, 50000)) .. message(7, group(2, 50000))
-        assert_refused("corrupt", sealed(format .. number(5, 10) .. half), "too many snapshots")
-        assert_refused("corrupt", sealed(format .. number(12, 0):rep(1 << 20)), "too many fields")
+        assert_unbelievable(sealed(format .. number(5, 10) .. half), "it has too many snapshots, logs and shards")
+        assert_unbelievable(sealed(format .. number(12, 0):rep(1 << 20)), "it has too many fields")
     end)
 
     it("that is no protobuf message is refused, whatever its checksum", function()
@@ -190,12 +211,12 @@ describe("a manifest", function()
             format .. message(8, "\x12\x05"), format .. number(7, 1), format .. "\x0b",
             format .. "\x38", ("\xff"):rep(100),
         } do
-            assert_refused("corrupt", sealed(fields))
+            assert_unbelievable(sealed(fields), "it is no manifest message")
         end
     end)
 
     it("whose checksum is the inside of another field is refused", function()
-        assert_refused("corrupt", sealed(format .. "\x9a\x06\x05"), "last field")
+        assert_unbelievable(sealed(format .. "\x9a\x06\x05"), "its checksum is not its last field")
     end)
 
     it("is never read beyond its end, and never crashes, whatever it holds", function()
@@ -273,6 +294,10 @@ describe("replacing a manifest", function()
             assert_write_fails(manifest, "usage")
         end
         refused(function(m) m.last_ordinal = 4 end)
+        local manifest = sample()
+        manifest.last_ordinal = 4
+        local _, text = internals.manifest_write(path, manifest)
+        assert.equal("manifest is not written: it has an ordinal beyond the last one", text)
         refused(function(m) m.last_ordinal = -1 end)
         refused(function(m) m.keys = 3 end)
         refused(function(m) m.key_type = 9 end)

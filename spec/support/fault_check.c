@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include "../../src/os/os.h"
 #include "effort.h"
+#include "fault_messages.h"
 #include "fault_store.h"
 #include "failing_calls.h"
 #include "probe.h"
@@ -538,6 +539,7 @@ int main(void) {
     const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     (void)snprintf(folder, sizeof folder, "%s/pkv-fault-XXXXXX", parent);
     if (!mkdtemp(folder)) return 1;
+    listen_for_messages("spec/messages/fault_check.txt", folder);
     (void)snprintf(path, sizeof path, "%s/a/store", folder);
     wal_io = PKV_WAL_IO_MMAP;
     fork_handlers_fail();
@@ -558,6 +560,7 @@ int main(void) {
         if (!asks) run_fault(&faults[i]);
     }
     if (CALL_STEP == 1) check_sites();
+    failed += wrong_messages(CALL_STEP == 1);
     (void)rmdir(folder);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;

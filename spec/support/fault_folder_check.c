@@ -10,8 +10,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "../../src/disk/manifest.pb-c.h"
 #include "../../src/pkv.h"
+#include "../../src/pkv_protobuf.h"
 #include "effort.h"
+#include "fault_messages.h"
 #include "failing_calls.h"
 
 #define KEYS      40
@@ -241,10 +244,15 @@ static pkv_status use_it(void) {
     return status ? status : drained;
 }
 
+static void hear_finding(void *context, const pkv_finding *finding) {
+    (void)context;
+    hear(finding->message);
+}
+
 static pkv_check_report checked; /* by the last check, if it found a sound store */
 
 static pkv_status check_it(void) {
-    return pkv_check(path, NULL, NULL, &checked);
+    return pkv_check(path, hear_finding, NULL, &checked);
 }
 
 static pkv_status prune_it(void) {
@@ -265,7 +273,7 @@ static bool lossless; /* as the last repair says */
 
 static pkv_status repair(const pkv_repair_options *options) {
     pkv_repair_report report;
-    pkv_status status = pkv_repair(path, options, NULL, NULL, &report);
+    pkv_status status = pkv_repair(path, options, hear_finding, NULL, &report);
     lossless = !status && report.missing + report.skipped == 0;
     return status;
 }
@@ -443,14 +451,69 @@ static void output_fails(void) {
     remove_folder(output);
 }
 
+/* Another program removes a snapshot's file, or cuts it, before it is read back. */
+static bool cuts;
+
+static void meddle(const char *call) {
+    char name[200];
+    if (strncmp(call, "sync snapshot_", 14) != 0 || !strstr(call, "pending")) return;
+    (void)snprintf(name, sizeof name, "store/%s", call + 5);
+    if (cuts ? truncate(name, 20) : remove(name)) abort();
+}
+
+static void snapshot_is_lost(void) {
+    (void)snprintf(doing, sizeof doing, "a snapshot's file is lost while it is written");
+    pkv *store = open_store(path, PKV_CHOICE_DEFAULT);
+    must(store != NULL, "open");
+    set_all(store, 1);
+    for (int i = 0; i < 2; i++) {
+        cuts = i;
+        probe_on_call(meddle);
+        check(pkv_snapshot(store) == PKV_IO, "that is told");
+        probe_on_call(NULL);
+    }
+    check(pkv_close(store) == PKV_OK, "close");
+    store = open_store(path, PKV_NO);
+    must(store != NULL, "open");
+    check(count_of(store, 1) == KEYS && pkv_close(store) == PKV_OK, "nothing is lost");
+    remove_folder("store");
+}
+
+/* A protobuf message has no memory to be packed in, or to be read into, which is told. */
+static void messages_need_memory(void) {
+    static char large[5000];
+    ProtobufCMessage *got;
+    Pkv__Manifest message = PKV__MANIFEST__INIT;
+    unsigned char bytes[8];
+    (void)snprintf(doing, sizeof doing, "protobuf messages");
+    pkv *store = open_store(path, PKV_CHOICE_DEFAULT);
+    must(store != NULL, "open");
+    pkv_bytes key = key_bytes(bytes, 1), value = {large, sizeof large};
+    check(pkv_set(store, key, value) == PKV_OK, "set");
+    fail_from("memory", ENOMEM, 1, 1);
+    pkv_status set = pkv_set_message(store, key, &message.base);
+    bool met = probe_met() > 0; /* sanitizers have an allocator of their own */
+    fail_from("memory", ENOMEM, 1, 1);
+    pkv_status status = pkv_get_message(store, key, &pkv__manifest__descriptor, NULL, &got);
+    heal();
+    check(!met || (set == PKV_NO_MEMORY && status == PKV_NO_MEMORY), "that is told");
+    check(pkv_close(store) == PKV_OK, "close");
+    remove_folder("store");
+}
+
 int main(void) {
     const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     (void)snprintf(folder, sizeof folder, "%s/pkv-fault-XXXXXX", parent);
-    if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
+    if (!mkdtemp(folder)) return 1;
+    listen_for_messages("spec/messages/fault_folder_check.txt", folder);
+    if (chdir(folder) != 0) return 1;
     (void)snprintf(path, sizeof path, "%s/store", folder);
     close_fails();
     output_fails();
+    snapshot_is_lost();
+    messages_need_memory();
     for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) run_scene(&scenes[i]);
+    failed += wrong_messages(CALL_STEP == 1);
     (void)rmdir(folder);
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;

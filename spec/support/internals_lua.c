@@ -10,14 +10,13 @@
 int luaopen_pkv_internals_lua(lua_State *L);
 
 /* set_typed(path, entries): writes {key, bytes, type} after {key, bytes, type}, whatever the bytes
- * are, into a store with string keys. */
+ * are, into a store with string keys and whatever values it has. */
 static int set_typed(lua_State *L) {
     pkv_config config;
     pkv *store;
     luaL_checktype(L, 2, LUA_TTABLE);
     pkv_config_init(&config);
     config.keys = PKV_KEYS_VARIABLE;
-    config.values = PKV_VALUES_ANY;
     pkv_status status = pkv_open(luaL_checkstring(L, 1), &config, &store);
     if (status) return luaL_error(L, "%s", pkv_error_detail()->message);
     for (lpkv_index i = 1; !status; i++) {
