@@ -496,6 +496,7 @@ static void messages_need_memory(void) {
     fail_from("memory", ENOMEM, 1, 1);
     pkv_status status = pkv_get_message(store, key, &pkv__manifest__descriptor, NULL, &got);
     heal();
+    if (!status) protobuf_c_message_free_unpacked(got, NULL);
     check(!met || (set == PKV_NO_MEMORY && status == PKV_NO_MEMORY), "that is told");
     check(pkv_close(store) == PKV_OK, "close");
     remove_folder("store");

@@ -1,5 +1,6 @@
 /* errors.c - statuses as Lua sees them, and the wording of messages. */
 #include <stdio.h>
+#include <string.h>
 
 #include "binding.h"
 
@@ -43,8 +44,18 @@ pkv_status lpkv_push_detail(lua_State *L, pkv_status status) {
     return status;
 }
 
+/* A metamethod may be called by a function of Lua's own, pairs for instance, which has no line:
+ * then it is that one's caller who is told. */
+static int level_of_caller(lua_State *L) {
+    lua_Debug caller;
+    const char *name = lua_tostring(L, lua_upvalueindex(1));
+    if (!name || strncmp(name, "__", 2) != 0 || !lua_getstack(L, 1, &caller)) return 1;
+    lua_getinfo(L, "l", &caller);
+    return caller.currentline < 0 ? 2 : 1;
+}
+
 int lpkv_raise(lua_State *L) {
-    luaL_where(L, 1);
+    luaL_where(L, level_of_caller(L));
     lua_insert(L, -2);
     lua_concat(L, 2);
     return lua_error(L);
