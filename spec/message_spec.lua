@@ -1,5 +1,6 @@
 -- Each message that the sources hold is expected as a whole by a test: see spec/support/messages.lua. What the
 -- messages are is in the specs of what they are about, and in lua_message_spec, message_check.c and spec/messages.
+local helper = require "spec.support.helper"
 local messages = require "spec.support.messages"
 
 -- What no test can bring about, and why.
@@ -49,6 +50,19 @@ describe("every message", function()
          if not is_expected(message) then left[message.text] = nil end
       end
       assert.is_nil(next(left))
+   end)
+
+   it("that doc/errors.md explains is in the sources, with a word for each that is filled in", function()
+      local count = 0
+      for _, text in helper.read("doc/errors.md"):gmatch "\n| (`+) ?(.-) ?%1 |" do
+         local found = false
+         for _, message in ipairs(said) do
+            found = found or text:find("^" .. message.pattern:gsub("%.%-", "%%S+") .. "$") ~= nil
+         end
+         assert.is_true(found, text)
+         count = count + 1
+      end
+      assert.is_true(count > 20)
    end)
 
    it("is found at all", function() assert.is_true(#said > 250) end)
