@@ -54,6 +54,28 @@ static inline size_t block_head(const uint8_t *at, bool fixed_keys, block *b) {
     return (size_t)(at - start);
 }
 
+/* The same for the first 8 bytes, as a little-endian word, where both lengths take a byte each at
+ * most; else 0. */
+static inline size_t block_peek(uint64_t word, bool fixed_keys, block *b) {
+    unsigned code = (unsigned)word >> BLOCK_SIZE_SHIFT & 7;
+    *b = (block){.type = (pkv_type)(word & BLOCK_TYPE), .key_size = BLOCK_KEY_FIXED};
+    size_t bytes = 1;
+    uint64_t lengths = 0;
+    if (!fixed_keys) {
+        lengths = word >>= 8;
+        b->key_size = word & 0x7f;
+        bytes++;
+    }
+    b->value_size = (size_t)1 << code >> 1;
+    if (code == 0) {
+        word >>= 8;
+        lengths |= word;
+        b->value_size = word & 0x7f;
+        bytes++;
+    }
+    return lengths & 0x80 ? 0 : bytes;
+}
+
 static inline block block_read(const uint8_t *at, bool fixed_keys) {
     block b;
     at += block_head(at, fixed_keys, &b);

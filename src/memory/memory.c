@@ -5,6 +5,7 @@
 #include "../bytes/planted.h"
 #include "../os/error.h"
 #include "block.h"
+#include "find.h"
 #include "shard.h"
 
 #define NO_SLOT UINT32_MAX
@@ -75,17 +76,6 @@ void memory_clear(memory *m, uint32_t index) {
     os_unlock(&s->writer);
 }
 
-/* ---- Keys */
-
-memory_key memory_key_of(const memory *m, pkv_bytes key) {
-    return memory_key_with(m, key, hash_bytes(key.data, key.size, m->seed));
-}
-
-memory_key memory_key_with(const memory *m, pkv_bytes key, uint64_t hash) {
-    uint32_t index = m->shard_bits == 0 ? 0 : (uint32_t)(hash >> (64 - m->shard_bits));
-    return (memory_key){.bytes = key, .hash = hash, .shard = index};
-}
-
 /* ---- Changing */
 
 void memory_begin(memory *m, uint32_t index) {
@@ -111,7 +101,7 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
     if (value.size > PKV_VALUE_MAX) return too_large("value", value.size);
 
     shard *s = shard_of(m, key->shard);
-    table_key wanted = shard_table_key(s, key);
+    table_key wanted = table_key_of(s, key);
     size_t bytes = block_bytes(s->fixed_keys, wanted.size, value.size);
     place at;
     bool found = table_find(s, &wanted, &at);
@@ -138,7 +128,7 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
 
 pkv_status memory_prepare_unset(memory *m, const memory_key *key, memory_change *change) {
     shard *s = shard_of(m, key->shard);
-    table_key wanted = shard_table_key(s, key);
+    table_key wanted = table_key_of(s, key);
     place at;
     if (!table_find(s, &wanted, &at)) return PKV_NOT_FOUND;
     *change = (memory_change){.shard = key->shard,

@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 #include "../pkv.h"
+#include "../bytes/hash.h"
 #include "../os/os.h"
 #include "../os/visibility.h"
 #include "region.h"
@@ -46,9 +47,15 @@ typedef struct memory_key {
     uint32_t shard;
 } memory_key;
 
-memory_key memory_key_of(const memory *m, pkv_bytes key);
-/* The same, where the hash is known. */
-memory_key memory_key_with(const memory *m, pkv_bytes key, uint64_t hash);
+/* Where the hash is known. */
+static inline memory_key memory_key_with(const memory *m, pkv_bytes key, uint64_t hash) {
+    uint32_t index = (uint32_t)(hash >> 1 >> (63 - m->shard_bits));
+    return (memory_key){.bytes = key, .hash = hash, .shard = index};
+}
+
+static inline memory_key memory_key_of(const memory *m, pkv_bytes key) {
+    return memory_key_with(m, key, hash_bytes(key.data, key.size, m->seed));
+}
 
 /* ---- Changing. Between memory_begin and memory_end the caller holds the shard's writer lock. */
 

@@ -3,6 +3,7 @@
 #include "../bytes/hash.h"
 #include "../bytes/varint.h"
 #include "block.h"
+#include "find.h"
 #include "shard.h"
 #include "words.h"
 
@@ -20,63 +21,12 @@
  * unless splits had to be skipped for want of memory. */
 #define CHOSEN_MAX 256u
 
-#define TAG_SHIFT 40
-
-/* ---- Keys */
-
-/* 8 bits that depend on all of these bytes (Fibonacci hashing, Knuth). */
-static uint8_t hash_of_others(const shard *s, const void *other_bytes) {
-    uint64_t word = 0;
-    memcpy(&word, other_bytes, BLOCK_KEY_FIXED);
-    return (uint8_t)((word ^ s->seed) * UINT64_C(0x9e3779b97f4a7c15) >> 56);
-}
-
-uint8_t table_first_byte(const shard *s, uint8_t tag, const void *other_bytes) {
-    return tag ^ hash_of_others(s, other_bytes);
-}
-
-table_key table_key_of(const shard *s, const void *key, size_t size, uint64_t hash) {
-    if (!s->fixed_keys) {
-        return (table_key){
-            .data = key, .size = size, .hash = hash, .tag = (uint8_t)(hash >> TAG_SHIFT)};
-    }
-    const uint8_t *bytes = key;
-    return (table_key){.data = bytes + 1,
-                       .size = BLOCK_KEY_FIXED,
-                       .hash = hash,
-                       .tag = bytes[0] ^ hash_of_others(s, bytes + 1)};
-}
-
 /* ---- Buckets, lines, nodes */
-
-/* 2^k */
-static uint32_t half_of(uint32_t buckets) {
-    return (uint32_t)1 << (31u - (unsigned)__builtin_clz(buckets));
-}
-
-uint32_t table_buckets(const table *t) {
-    return word_get(&t->buckets);
-}
-
-uint32_t table_bucket(uint32_t buckets, uint64_t hash) {
-    uint32_t half = half_of(buckets);
-    uint32_t bucket = (uint32_t)hash & (2 * half - 1);
-    return bucket < buckets ? bucket : bucket & (half - 1);
-}
 
 unsigned table_bucket_bits(uint32_t buckets, uint32_t bucket) {
     uint32_t half = half_of(buckets);
     unsigned k = (unsigned)__builtin_ctz(half);
     return bucket >= half || bucket + half < buckets ? k + 1 : k;
-}
-
-uint32_t table_line(const shard *s, uint32_t bucket) {
-    uint32_t chunk = word_get(&space_directory(&s->arena.space)[bucket / LINES_PER_CHUNK]);
-    return chunk_start(chunk) + bucket % LINES_PER_CHUNK * (LINE_BYTES / GRANULE);
-}
-
-uint32_t table_line_of(const shard *s, uint64_t hash) {
-    return table_line(s, table_bucket(table_buckets(&s->table), hash));
 }
 
 slots table_line_at(void *line) {
@@ -169,55 +119,28 @@ static unsigned slots_filled(const slots *at) {
 
 /* ---- Finding */
 
-/* The top bit of each byte of `word` that equals `tag` (SWAR: Lamport 1975; Mycroft's test in its
- * exact form). */
-static uint64_t bytes_equal(uint64_t word, uint8_t tag) {
-    const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f);
-    uint64_t x = word ^ (UINT64_C(0x0101010101010101) * tag);
-    return ~(((x & low) + low) | x | low);
-}
-
 static bool key_equals(const shard *s, uint32_t offset, const table_key *key) {
     block b = block_read(shard_at(s, offset), s->fixed_keys);
-    return b.key_size == key->size && (key->size == 0 || memcmp(b.key, key->data, key->size) == 0);
-}
-
-/* The lowest bit of each byte, as a bit each; the byte at the lowest address becomes bit 0. */
-static uint32_t bits_of_bytes(uint64_t word) {
-    return (uint32_t)(((word >> 7 & UINT64_C(0x0101010101010101)) * UINT64_C(0x0102040810204080)) >>
-                      56);
-}
-
-uint32_t table_candidates(const slots *at, const table_key *key) {
-    uint32_t found = 0;
-    for (unsigned from = 0; from < at->capacity; from += 8) {
-        found |= bits_of_bytes(bytes_equal(load_u64(at->tags + from), key->tag)) << from;
-    }
-    return found & (((uint32_t)1 << at->capacity) - 1); /* the bytes behind are no tags */
-}
-
-/* The slot of the key in this line or node, its capacity if there is none. */
-static unsigned find_here(const shard *s, const slots *at, const table_key *key) {
-    for (uint32_t left = table_candidates(at, key); left != 0; left &= left - 1) {
-        unsigned index = (unsigned)__builtin_ctz(left);
-        if (at->offsets[index] == 0) break; /* and so are those behind it */
-        if (key_equals(s, at->offsets[index], key)) return index;
-    }
-    return at->capacity;
+    return b.key_size == key->size && bytes_equal(b.key, key->data, key->size);
 }
 
 bool table_find(const shard *s, const table_key *key, place *at) {
     *at = (place){.line = table_line_of(s, key->hash)};
-    slots here = table_line_slots(s, at->line);
+    glance here = glance_line(s, at->line, key->tag);
+    unsigned slots_before = 0, capacity = LINE_SLOTS;
     for (;;) {
-        unsigned index = find_here(s, &here, key);
-        at->index += index;
-        if (index < here.capacity) {
+        for (; here.found != 0; here.found &= here.found - 1) {
+            unsigned index = (unsigned)__builtin_ctz(here.found);
             at->offset = here.offsets[index];
-            return true;
+            if (at->offset == 0) break; /* and so are those behind it */
+            at->index = slots_before + index;
+            if (key_equals(s, at->offset, key)) return true;
         }
-        if (*here.link == 0) return false;
-        here = table_node_slots(s, *here.link);
+        at->offset = 0;
+        if (here.next == 0) return false;
+        slots_before += capacity;
+        capacity = NODE_SLOTS;
+        here = glance_node(s, here.next, key->tag);
     }
 }
 

@@ -70,21 +70,15 @@ typedef struct place {
     uint32_t offset;
 } place;
 
-table_key table_key_of(const shard *s, const void *key, size_t size, uint64_t hash);
-/* The first byte of a fixed key. */
-uint8_t table_first_byte(const shard *s, uint8_t tag, const void *other_bytes);
-
 /* Makes a table of one bucket. False if there is no memory. */
 bool table_create(shard *s);
 
 /* How many buckets there are, read at any time. */
-uint32_t table_buckets(const table *t);
-/* Among so many buckets, the number of the bucket of a hash, and how many of the hash's low bits
- * all in it share. */
-uint32_t table_bucket(uint32_t buckets, uint64_t hash);
+static inline uint32_t table_buckets(const table *t) {
+    return __atomic_load_n(&t->buckets, __ATOMIC_RELAXED);
+}
+/* Among so many buckets, how many of the hash's low bits all in this one share. */
 unsigned table_bucket_bits(uint32_t buckets, uint32_t bucket);
-uint32_t table_line(const shard *s, uint32_t bucket);
-uint32_t table_line_of(const shard *s, uint64_t hash);
 
 slots table_line_slots(const shard *s, uint32_t line);
 slots table_node_slots(const shard *s, uint32_t node);
@@ -97,9 +91,6 @@ uint64_t table_slot_hash(const shard *s, const slot *entry);
 
 /* False where the key is not there; at->line is set all the same. */
 bool table_find(const shard *s, const table_key *key, place *at);
-
-/* The slots that may be the key's, as bits; also empty ones. */
-uint32_t table_candidates(const slots *at, const table_key *key);
 
 /* Makes sure that an insert in this chain needs no memory, by a spare node. */
 bool table_prepare_insert(shard *s, uint32_t line);

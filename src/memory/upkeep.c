@@ -1,5 +1,6 @@
 #include "upkeep.h"
 #include "block.h"
+#include "find.h"
 #include "shard.h"
 #include "words.h"
 

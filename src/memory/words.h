@@ -8,6 +8,7 @@
 #ifndef PKV_WORDS_H
 #define PKV_WORDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -62,6 +63,73 @@ static inline void words_set(void *shared, const void *from, size_t bytes) {
         memcpy(&word, in, 4);
         word_set((uint32_t *)(void *)to, word);
     }
+}
+
+/* ---- Bytes of any alignment, to be copied or compared: read in what pieces the processor likes,
+ * each once. That is volatile and not atomic, as in Linux's READ_ONCE; ThreadSanitizer knows only
+ * what is atomic, and other compilers and processors only what the standard says. */
+
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__aarch64__)) && \
+    !defined(__SANITIZE_THREAD__)
+#define WORDS_ANYWHERE 1
+typedef uint64_t pair_anywhere __attribute__((aligned(1), may_alias));
+typedef long long wide_anywhere __attribute__((vector_size(16), aligned(1), may_alias));
+
+static inline uint64_t pair_anywhere_get(const void *shared) {
+    return *(const volatile pair_anywhere *)shared;
+}
+
+static inline void wide_copy(void *to, const void *shared) {
+    *(wide_anywhere *)to = *(const volatile wide_anywhere *)shared;
+}
+#else
+#define WORDS_ANYWHERE 0
+#endif
+
+static inline void bytes_get(void *to, const void *shared, size_t size) {
+    uint8_t *out = (uint8_t *)to;
+    const uint8_t *from = (const uint8_t *)shared;
+#if WORDS_ANYWHERE
+    /* The last piece overlaps the one before. */
+    if (size >= 16) {
+        const uint8_t *last = from + size - 16;
+        uint8_t *out_last = out + size - 16;
+        for (; from + 16 < last; from += 32, out += 32) {
+            wide_copy(out, from);
+            wide_copy(out + 16, from + 16);
+        }
+        if (from < last) wide_copy(out, from);
+        wide_copy(out_last, last);
+        return;
+    }
+    if (size >= 8) {
+        uint64_t first = pair_anywhere_get(from), last = pair_anywhere_get(from + size - 8);
+        memcpy(out, &first, 8);
+        memcpy(out + size - 8, &last, 8);
+        return;
+    }
+#endif
+    for (size_t i = 0; i < size; i++) out[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
+}
+
+/* Whether they are the same as private ones. */
+static inline bool bytes_equal(const void *shared, const void *with, size_t size) {
+    const uint8_t *a = (const uint8_t *)shared, *b = (const uint8_t *)with;
+    uint64_t difference = 0, other;
+#if WORDS_ANYWHERE
+    if (size >= 8) {
+        const uint8_t *last = a + size - 8;
+        memcpy(&other, b + size - 8, 8);
+        difference = pair_anywhere_get(last) ^ other;
+        for (; a < last; a += 8, b += 8) {
+            memcpy(&other, b, 8);
+            difference |= pair_anywhere_get(a) ^ other;
+        }
+        return difference == 0;
+    }
+#endif
+    for (size_t i = 0; i < size; i++) difference |= __atomic_load_n(a + i, __ATOMIC_RELAXED) ^ b[i];
+    return difference == 0;
 }
 
 static inline void words_clear(void *shared, size_t bytes) {
