@@ -69,6 +69,7 @@ pkv_status pkv_set_typed(pkv *store, pkv_bytes key, pkv_bytes value, pkv_type ty
     }
     memory_key at = memory_key_of(&store->memory, key);
     memory_change change;
+    memory_prefetch_bucket(&store->memory, &at);
     memory_begin(&store->memory, at.shard);
     status = memory_prepare_set(&store->memory, &at, value, type, &change);
     if (status) {

@@ -8,8 +8,6 @@
 #include "find.h"
 #include "shard.h"
 
-#define NO_SLOT UINT32_MAX
-
 /* ---- Life */
 
 static bool locks_create(shard *s) {
@@ -103,10 +101,8 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
     shard *s = shard_of(m, key->shard);
     table_key wanted = table_key_of(s, key);
     size_t bytes = block_bytes(s->fixed_keys, wanted.size, value.size);
-    place at;
-    bool found = table_find(s, &wanted, &at);
     uint32_t offset = arena_take(&s->arena, bytes);
-    if (offset != 0 && !found && !table_prepare_insert(s, at.line)) {
+    if (offset != 0 && !arena_reserve(&s->arena, NODE_BYTES)) {
         arena_give(&s->arena, offset, bytes);
         offset = 0;
     }
@@ -116,14 +112,15 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
     }
     pkv_bytes stored = {wanted.data, wanted.size};
     block_write(shard_at(s, offset), s->fixed_keys, stored, value, type);
-    *change = (memory_change){.shard = key->shard,
-                              .hash = key->hash,
-                              .block = offset,
-                              .old = at.offset,
-                              .bucket = at.line,
-                              .slot = found ? at.index : NO_SLOT,
-                              .tag = wanted.tag};
+    *change = (memory_change){.shard = key->shard, .key = key, .block = offset};
     return PKV_OK;
+}
+
+static void note_place(memory_change *change, const place *at) {
+    change->line = at->line;
+    change->node = at->node;
+    change->slot = at->index;
+    change->old = at->offset;
 }
 
 pkv_status memory_prepare_unset(memory *m, const memory_key *key, memory_change *change) {
@@ -131,17 +128,13 @@ pkv_status memory_prepare_unset(memory *m, const memory_key *key, memory_change 
     table_key wanted = table_key_of(s, key);
     place at;
     if (!table_find(s, &wanted, &at)) return PKV_NOT_FOUND;
-    *change = (memory_change){.shard = key->shard,
-                              .hash = key->hash,
-                              .old = at.offset,
-                              .bucket = at.line,
-                              .slot = at.index};
+    *change = (memory_change){.shard = key->shard};
+    note_place(change, &at);
     return PKV_OK;
 }
 
 void memory_abandon(memory *m, memory_change *change) {
     shard *s = shard_of(m, change->shard);
-    table_abandon_insert(s);
     if (change->block != 0 && !PLANTED(leak_abandoned)) give_block(s, change->block);
 }
 
@@ -159,15 +152,24 @@ static void count_block(shard *s, uint32_t offset, bool gone) {
     }
 }
 
+void shard_locate(shard *s, memory_change *change) {
+    if (change->block == 0) return; /* to unset: that is known */
+    table_key wanted = table_key_of(s, change->key);
+    place at;
+    if (!table_find(s, &wanted, &at)) table_prepare_insert(s, &at);
+    note_place(change, &at);
+    change->tag = wanted.tag;
+}
+
 void shard_publish(shard *s, const memory_change *change) {
-    place at = {.line = change->bucket, .index = change->slot, .offset = change->old};
+    place at = {change->line, change->node, change->slot, change->old};
     if (change->block == 0) {
         table_remove(s, &at);
-    } else if (change->slot != NO_SLOT) {
+    } else if (change->old != 0) {
         table_replace(s, &at, change->block);
     } else {
         slot entry = {.offset = change->block, .tag = change->tag};
-        table_insert(s, change->bucket, &entry);
+        table_insert(s, &at, &entry);
     }
 }
 
@@ -181,6 +183,7 @@ void shard_settle(shard *s, const memory_change *change) {
 
 void memory_apply(memory *m, memory_change *change) {
     shard *s = shard_of(m, change->shard);
+    shard_locate(s, change);
     bool locked = seqlock_begin_write(&s->lock);
     shard_publish(s, change);
     seqlock_end_write(&s->lock, locked);

@@ -21,7 +21,7 @@ typedef struct reading {
 
 /* What is handed out counts only if it is found. */
 static inline void hand_out(const reading *r, const uint8_t *value, const block *b) {
-    bytes_get(r->buffer, value, b->value_size < r->capacity ? b->value_size : r->capacity);
+    bytes_copy(r->buffer, value, b->value_size < r->capacity ? b->value_size : r->capacity);
     *r->size = b->value_size;
     *r->type = b->type;
 }

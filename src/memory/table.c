@@ -113,7 +113,11 @@ uint64_t table_slot_hash(const shard *s, const slot *entry) {
 /* Number of slots in use. */
 static unsigned slots_filled(const slots *at) {
     unsigned filled = 0;
-    while (filled < at->capacity && at->offsets[filled] != 0) filled++;
+    if (at->capacity == LINE_SLOTS) {
+        for (unsigned i = 0; i < LINE_SLOTS; i++) filled += at->offsets[i] != 0;
+    } else {
+        for (unsigned i = 0; i < NODE_SLOTS; i++) filled += at->offsets[i] != 0;
+    }
     return filled;
 }
 
@@ -127,58 +131,34 @@ static bool key_equals(const shard *s, uint32_t offset, const table_key *key) {
 bool table_find(const shard *s, const table_key *key, place *at) {
     *at = (place){.line = table_line_of(s, key->hash)};
     glance here = glance_line(s, at->line, key->tag);
-    unsigned slots_before = 0, capacity = LINE_SLOTS;
     for (;;) {
         for (; here.found != 0; here.found &= here.found - 1) {
-            unsigned index = (unsigned)__builtin_ctz(here.found);
-            at->offset = here.offsets[index];
+            at->index = (uint32_t)__builtin_ctz(here.found);
+            at->offset = here.offsets[at->index];
             if (at->offset == 0) break; /* and so are those behind it */
-            at->index = slots_before + index;
             if (key_equals(s, at->offset, key)) return true;
         }
         at->offset = 0;
         if (here.next == 0) return false;
-        slots_before += capacity;
-        capacity = NODE_SLOTS;
-        here = glance_node(s, here.next, key->tag);
+        at->node = here.next;
+        here = glance_node(s, at->node, key->tag);
     }
 }
 
 /* ---- Changing a chain */
 
-/* The line or node that holds the slot at *index of a chain; makes *index one of its own. */
-static slots chain_seek(const shard *s, uint32_t line, uint32_t *index) {
-    slots at = table_line_slots(s, line);
-    while (*index >= at.capacity) {
-        *index -= at.capacity;
-        at = table_node_slots(s, *at.link);
-    }
-    return at;
+/* What the place is in. */
+static slots slots_of(const shard *s, const place *at) {
+    return at->node != 0 ? table_node_slots(s, at->node) : table_line_slots(s, at->line);
 }
 
-static slots chain_last(const shard *s, uint32_t line) {
-    uint32_t node = 0, next = *table_line_slots(s, line).link;
-    while (next != 0) {
-        node = next;
-        next = *node_link(s, node);
-    }
-    return node != 0 ? table_node_slots(s, node) : table_line_slots(s, line);
+void table_prepare_insert(shard *s, const place *at) {
+    slots last = slots_of(s, at);
+    if (last.offsets[last.capacity - 1] != 0) s->table.spare = node_take(s);
 }
 
-bool table_prepare_insert(shard *s, uint32_t line) {
-    slots last = chain_last(s, line);
-    if (slots_filled(&last) < last.capacity) return true;
-    s->table.spare = node_take(s);
-    return s->table.spare != 0;
-}
-
-void table_abandon_insert(shard *s) {
-    if (s->table.spare != 0) node_give(s, s->table.spare);
-    s->table.spare = 0;
-}
-
-void table_insert(shard *s, uint32_t line, const slot *entry) {
-    slots last = chain_last(s, line);
+void table_insert(shard *s, const place *at, const slot *entry) {
+    slots last = slots_of(s, at);
     unsigned index = slots_filled(&last);
     if (index == last.capacity) {
         word_set(last.link, s->table.spare);
@@ -190,15 +170,12 @@ void table_insert(shard *s, uint32_t line, const slot *entry) {
 }
 
 void table_replace(shard *s, const place *at, uint32_t offset) {
-    uint32_t index = at->index;
-    slots here = chain_seek(s, at->line, &index);
-    word_set(&here.offsets[index], offset);
+    word_set(&slots_of(s, at).offsets[at->index], offset);
 }
 
 /* The chain's last slot fills the hole. */
 void table_remove(shard *s, const place *at) {
-    uint32_t index = at->index;
-    slots hole = chain_seek(s, at->line, &index);
+    slots hole = slots_of(s, at);
 
     uint32_t *link = NULL;
     slots last = table_line_slots(s, at->line);
@@ -208,7 +185,7 @@ void table_remove(shard *s, const place *at) {
     }
     unsigned end = slots_filled(&last) - 1;
     slot moved = table_slot(&last, end);
-    slot_write(&hole, index, &moved);
+    slot_write(&hole, at->index, &moved);
     slot_write(&last, end, &(slot){0});
     if (end == 0 && link != NULL) {
         uint32_t node = *link;

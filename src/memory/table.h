@@ -63,9 +63,10 @@ typedef struct table_key {
     uint8_t tag;
 } table_key;
 
-/* Where a key is: `index` counts along the chain, line first. */
+/* Where a key is; or that it is not there: `offset` is 0 and `node` the last one of the chain. */
 typedef struct place {
     uint32_t line; /* granule of the bucket's line */
+    uint32_t node; /* of the node that holds the slot; 0: the line does */
     uint32_t index;
     uint32_t offset;
 } place;
@@ -89,15 +90,14 @@ slots table_node_at(void *node);
 slot table_slot(const slots *at, unsigned index);
 uint64_t table_slot_hash(const shard *s, const slot *entry);
 
-/* False where the key is not there; at->line is set all the same. */
+/* False where the key is not there. */
 bool table_find(const shard *s, const table_key *key, place *at);
 
-/* Makes sure that an insert in this chain needs no memory, by a spare node. */
-bool table_prepare_insert(shard *s, uint32_t line);
-void table_abandon_insert(shard *s);
+/* Before an insert in this chain: takes the node that it may need. Its memory has been reserved. */
+void table_prepare_insert(shard *s, const place *at);
 
 /* These need the exclusive lock. */
-void table_insert(shard *s, uint32_t line, const slot *entry);
+void table_insert(shard *s, const place *at, const slot *entry);
 void table_replace(shard *s, const place *at, uint32_t offset);
 void table_remove(shard *s, const place *at);
 

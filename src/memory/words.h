@@ -79,37 +79,43 @@ static inline uint64_t pair_anywhere_get(const void *shared) {
     return *(const volatile pair_anywhere *)shared;
 }
 
-static inline void wide_copy(void *to, const void *shared) {
-    *(wide_anywhere *)to = *(const volatile wide_anywhere *)shared;
+static inline void wide_copy(void *to, const void *from) {
+    *(volatile wide_anywhere *)to = *(const volatile wide_anywhere *)from;
+}
+
+static inline void pair_copy(void *to, const void *from) {
+    *(volatile pair_anywhere *)to = *(const volatile pair_anywhere *)from;
 }
 #else
 #define WORDS_ANYWHERE 0
 #endif
 
-static inline void bytes_get(void *to, const void *shared, size_t size) {
+/* Copies between shared and private memory, either way. */
+static inline void bytes_copy(void *to, const void *from, size_t size) {
     uint8_t *out = (uint8_t *)to;
-    const uint8_t *from = (const uint8_t *)shared;
+    const uint8_t *in = (const uint8_t *)from;
 #if WORDS_ANYWHERE
     /* The last piece overlaps the one before. */
     if (size >= 16) {
-        const uint8_t *last = from + size - 16;
+        const uint8_t *last = in + size - 16;
         uint8_t *out_last = out + size - 16;
-        for (; from + 16 < last; from += 32, out += 32) {
-            wide_copy(out, from);
-            wide_copy(out + 16, from + 16);
+        for (; in + 16 < last; in += 32, out += 32) {
+            wide_copy(out, in);
+            wide_copy(out + 16, in + 16);
         }
-        if (from < last) wide_copy(out, from);
+        if (in < last) wide_copy(out, in);
         wide_copy(out_last, last);
         return;
     }
     if (size >= 8) {
-        uint64_t first = pair_anywhere_get(from), last = pair_anywhere_get(from + size - 8);
-        memcpy(out, &first, 8);
-        memcpy(out + size - 8, &last, 8);
+        pair_copy(out, in);
+        pair_copy(out + size - 8, in + size - 8);
         return;
     }
 #endif
-    for (size_t i = 0; i < size; i++) out[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
+    for (size_t i = 0; i < size; i++) {
+        __atomic_store_n(out + i, __atomic_load_n(in + i, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+    }
 }
 
 /* Whether they are the same as private ones. */
