@@ -191,16 +191,11 @@ uint32_t arena_take(arena *a, size_t bytes) {
     return granule;
 }
 
-bool arena_reserve(arena *a, size_t bytes) {
-    return a->bump_end - a->bump >= granules_of(bytes) || bump_renew(a);
-}
-
 /* ---- Giving back */
 
 uint32_t arena_block_size(const arena *a, uint32_t granule) {
     const uint8_t *at = arena_at(a, granule);
     if (*at == BLOCK_FREE || *at == BLOCK_DEAD) return head_size(a, granule);
-    if (*at == BLOCK_NODE) return granules_of(NODE_BYTES);
     return granules_of(block_bytes_of(at, a->fixed_keys));
 }
 

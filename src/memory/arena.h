@@ -71,8 +71,6 @@ typedef struct arena {
 /* The granule of a block of `bytes`, of unknown content; 0 if there is no memory. */
 uint32_t arena_take(arena *a, size_t bytes);
 void arena_give(arena *a, uint32_t granule, size_t bytes);
-/* Makes sure that the next block can be had, if it has no more bytes (ARENA_LARGE at most). */
-bool arena_reserve(arena *a, size_t bytes);
 /* Forgets all blocks. The space is cleared by others. */
 void arena_clear(arena *a);
 

@@ -3,7 +3,7 @@
  *     variable keys    head │ key length, varint │ [value length, varint] │ key │ value
  *     fixed keys       head │ [value length, varint] │ 7 bytes of the key │ value
  *
- * The low 4 bits of the head are the value's pkv_type, below BLOCK_NODE; bit 4 is reserved for
+ * The low 4 bits of the head are the value's pkv_type, below BLOCK_FREE; bit 4 is reserved for
  * "an expiry follows". The upper 3 bits are n where the value has 2^(n-1) bytes, else 0, and its
  * length follows. So a block says its own size. Of a fixed key the table has the first byte
  * (table.h). Other heads: what an arena keeps in free blocks, and the overflow nodes of the table.
@@ -20,8 +20,6 @@
 #define BLOCK_TYPE       0x0fu
 #define BLOCK_SIZE_SHIFT 5
 #define BLOCK_KEY_FIXED  7u    /* bytes of a fixed key */
-#define BLOCK_NODE       0x0eu /* a node of the table's overflow chains: */
-#define NODE_BYTES       32u
 #define BLOCK_FREE       0x0fu /* in a free list; 3 bytes size in granules follow */
 #define BLOCK_DEAD       0x1fu /* free, in no list; the same size follows */
 

@@ -101,7 +101,7 @@ static inline glance glance_line(const shard *s, uint32_t line, uint8_t tag) {
 static inline glance glance_node(const shard *s, uint32_t node, uint8_t tag) {
     const uint32_t *words = (const uint32_t *)(const void *)shard_at(s, node);
     uint64_t tags = word_get(words) | (uint64_t)word_get(words + 1) << 32;
-    return (glance){.found = bytes_that_equal(tags, tag) >> 1 & ((1u << NODE_SLOTS) - 1),
+    return (glance){.found = bytes_that_equal(tags, tag) & ((1u << NODE_SLOTS) - 1),
                     .next = word_get(words + 2),
                     .offsets = words + 3};
 }

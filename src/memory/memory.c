@@ -102,7 +102,7 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
     table_key wanted = table_key_of(s, key);
     size_t bytes = block_bytes(s->fixed_keys, wanted.size, value.size);
     uint32_t offset = arena_take(&s->arena, bytes);
-    if (offset != 0 && !arena_reserve(&s->arena, NODE_BYTES)) {
+    if (offset != 0 && !nodes_reserve(s)) {
         arena_give(&s->arena, offset, bytes);
         offset = 0;
     }
@@ -201,6 +201,8 @@ static uint64_t pages(uint64_t bytes) {
 void memory_count(memory *m, uint32_t index, memory_stats *stats) {
     shard *s = shard_of(m, index);
     uint64_t buckets = table_buckets(&s->table);
+    uint64_t nodes_made = word_get(&s->table.nodes.made);
+    uint64_t nodes_free = nodes_made - word_get(&s->table.nodes.live);
     uint64_t chunk_bytes = counter_get(&s->arena.used_bytes);
     uint64_t live = counter_get(&s->arena.live_bytes);
     uint64_t head = pages(sizeof(shard) + buckets / LINES_PER_CHUNK * sizeof(uint32_t)) +
@@ -208,7 +210,9 @@ void memory_count(memory *m, uint32_t index, memory_stats *stats) {
     stats->entries += counter_get(&s->entries);
     stats->key_bytes += counter_get(&s->key_bytes);
     stats->value_bytes += counter_get(&s->value_bytes);
-    stats->used_bytes += head + pages(buckets * LINE_BYTES) + pages(chunk_bytes) +
+    stats->used_bytes += head + pages(buckets * LINE_BYTES) + pages(nodes_made * NODE_BYTES) +
+                         pages(chunk_bytes) +
                          counter_get(&s->arena.large_bytes);
     stats->free_bytes += chunk_bytes > live ? chunk_bytes - live : 0;
+    if (nodes_made >= nodes_free) stats->free_bytes += nodes_free * NODE_BYTES;
 }

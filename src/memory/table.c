@@ -38,7 +38,7 @@ slots table_line_at(void *line) {
 slots table_node_at(void *node) {
     uint8_t *at = node;
     uint32_t *link = (uint32_t *)(void *)(at + 8);
-    return (slots){.tags = at + 1, .offsets = link + 1, .link = link, .capacity = NODE_SLOTS};
+    return (slots){.tags = at, .offsets = link + 1, .link = link, .capacity = NODE_SLOTS};
 }
 
 slots table_line_slots(const shard *s, uint32_t line) {
@@ -53,28 +53,6 @@ static uint32_t *node_link(const shard *s, uint32_t node) {
     return table_node_slots(s, node).link;
 }
 
-/* An empty node, or 0. */
-static uint32_t node_take(shard *s) {
-    uint32_t node = arena_take(&s->arena, NODE_BYTES);
-    if (node == 0) return 0;
-    const uint8_t empty[NODE_BYTES] = {BLOCK_NODE};
-    words_set(shard_at(s, node), empty, NODE_BYTES);
-    return node;
-}
-
-static void node_give(shard *s, uint32_t node) {
-    arena_give(&s->arena, node, NODE_BYTES);
-}
-
-/* Nodes in a row, linked. */
-static void nodes_give(shard *s, uint32_t node) {
-    while (node != 0) {
-        uint32_t next = *node_link(s, node);
-        node_give(s, node);
-        node = next;
-    }
-}
-
 bool table_create(shard *s) {
     space *sp = &s->arena.space;
     uint32_t chunk = space_take(sp, 1);
@@ -86,6 +64,7 @@ bool table_create(shard *s) {
     space_mark(sp, chunk, 1, CHUNK_INDEX);
     word_set(&space_directory(sp)[0], chunk);
     s->table.spare = 0;
+    nodes_clear(&s->table.nodes);
     word_set(&s->table.buckets, 1);
     words_clear(shard_at(s, table_line(s, 0)), LINE_BYTES);
     return true;
@@ -154,7 +133,7 @@ static slots slots_of(const shard *s, const place *at) {
 
 void table_prepare_insert(shard *s, const place *at) {
     slots last = slots_of(s, at);
-    if (last.offsets[last.capacity - 1] != 0) s->table.spare = node_take(s);
+    if (last.offsets[last.capacity - 1] != 0) s->table.spare = nodes_take(s);
 }
 
 void table_insert(shard *s, const place *at, const slot *entry) {
@@ -190,7 +169,7 @@ void table_remove(shard *s, const place *at) {
     if (end == 0 && link != NULL) {
         uint32_t node = *link;
         word_set(link, 0);
-        node_give(s, node);
+        nodes_give(s, node);
     }
 }
 
@@ -327,16 +306,16 @@ static void split(shard *s) {
     nodes_give(s, p.nodes);
 }
 
-static bool take_merge_nodes(shard *s, uint32_t *nodes) {
-    *nodes = 0;
+static bool take_merge_nodes(shard *s, uint32_t *taken) {
+    *taken = 0;
     for (unsigned i = 0; i < MERGE_NODES; i++) {
-        uint32_t node = node_take(s);
+        uint32_t node = nodes_take(s);
         if (node == 0) {
-            nodes_give(s, *nodes);
+            nodes_give(s, *taken);
             return false;
         }
-        word_set(node_link(s, node), *nodes);
-        *nodes = node;
+        word_set(node_link(s, node), *taken);
+        *taken = node;
     }
     return true;
 }

@@ -1,13 +1,13 @@
 /* table.h - the hash index of a shard: linear hashing (Litwin 1980) over cache lines.
  *
  *     line  tag x 12 │ link │ offset x 12             64 bytes
- *     node  0x0e, tag x 5, 0, 0 │ link │ offset x 5   32 bytes
+ *     node  tag x 5, 0, 0, 0 │ link │ offset x 5      32 bytes
  *
  * A bucket is a line, and a chain of nodes where that is full. A slot holds the granule of an
  * entry's block, 0 in an empty one, and a tag: of a variable key 8 bits of its hash, of a fixed
  * one its first byte, xor 8 bits of a hash of the other 7, which are in the block (so the tag is
- * both a filter and an eighth of the key: quotienting, Knuth's exercise 6.4-13). Nodes are blocks
- * of the arena: half a line each, because in linear hashing the buckets that wait to be split hold
+ * both a filter and an eighth of the key: quotienting, Knuth's exercise 6.4-13). Nodes are half a
+ * line each, because in linear hashing the buckets that wait to be split hold
  * twice as much as the others, and whole lines behind them would stand half empty. Lines lie in
  * chunks of their own, found through the directory by number.
  *
@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../bytes/limits.h"
+#include "nodes.h"
 #include "../os/visibility.h"
 
 typedef struct shard shard;
@@ -39,6 +40,7 @@ typedef struct shard shard;
 typedef struct table {
     uint32_t buckets; /* 1 at least */
     uint32_t spare;   /* a node for the insert that is being prepared; else 0 */
+    nodes nodes;
 } table;
 
 /* One line or node. */
