@@ -109,8 +109,8 @@ static uint32_t find_alike(const arena *a, uint32_t size) {
     return 0;
 }
 
-/* One that leaves no scrap, or, where there is none, a slightly larger one, the rest of which will be
- * dead. */
+/* One that leaves no scrap, or, where there is none, a slightly larger one, the rest of which will
+ * be dead. */
 static uint32_t find_larger(const arena *a, uint32_t size) {
     unsigned list = list_next(a, list_of(size) + 1);
     if (list == LISTS) return 0;

@@ -1,8 +1,8 @@
 /* find.h - finding keys: from a hash to the line of its bucket, and along the chain.
  *
  * Inline, and with few branches that depend on what was read. While a processor waits for memory it
- * goes on, with the next operation too, and its waits overlap: for as long as it guesses each branch,
- * and for a few hundred instructions.
+ * goes on, with the next operation too, and its waits overlap: for as long as it guesses each
+ * branch, and for a few hundred instructions.
  */
 #ifndef PKV_FIND_H
 #define PKV_FIND_H
@@ -73,8 +73,8 @@ typedef struct glance {
     const uint32_t *offsets;
 } glance;
 
-/* The bytes of `word` that equal `tag`, as a bit each; the one at the lowest address is bit 0. (SWAR:
- * Lamport 1975; Mycroft's test in its exact form.) */
+/* The bytes of `word` that equal `tag`, as a bit each; the one at the lowest address is bit 0.
+ * (SWAR: Lamport 1975; Mycroft's test in its exact form.) */
 static inline uint32_t bytes_that_equal(uint64_t word, uint8_t tag) {
     const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f), ones = UINT64_C(0x0101010101010101);
     uint64_t x = word ^ (ones * tag);

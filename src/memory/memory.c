@@ -211,8 +211,7 @@ void memory_count(memory *m, uint32_t index, memory_stats *stats) {
     stats->key_bytes += counter_get(&s->key_bytes);
     stats->value_bytes += counter_get(&s->value_bytes);
     stats->used_bytes += head + pages(buckets * LINE_BYTES) + pages(nodes_made * NODE_BYTES) +
-                         pages(chunk_bytes) +
-                         counter_get(&s->arena.large_bytes);
+                         pages(chunk_bytes) + counter_get(&s->arena.large_bytes);
     stats->free_bytes += chunk_bytes > live ? chunk_bytes - live : 0;
     if (nodes_made >= nodes_free) stats->free_bytes += nodes_free * NODE_BYTES;
 }

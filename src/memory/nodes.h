@@ -1,8 +1,8 @@
 /* nodes.h - the overflow nodes of a table: blocks of NODE_BYTES, in chunks of their own.
  *
  * Together they are a hundredth of what a shard holds, so apart from the entries they stay in the
- * caches, and their pages in the processor's table of pages. Free ones are in a list, linked as in a
- * chain. The chunks are given back when no node is in use, but for the first.
+ * caches, and their pages in the processor's table of pages. Free ones are in a list, linked as in
+ * a chain. The chunks are given back when no node is in use, but for the first.
  */
 #ifndef PKV_NODES_H
 #define PKV_NODES_H

@@ -23,7 +23,7 @@ typedef struct reading {
 static inline void hand_out(const reading *r, const uint8_t *value, const block *b) {
     bytes_copy(r->buffer, value, b->value_size < r->capacity ? b->value_size : r->capacity);
     *r->size = b->value_size;
-    *r->type = b->type;
+    if (r->type != NULL) *r->type = b->type;
 }
 
 /* ---- Without a lock */
@@ -131,8 +131,8 @@ void memory_prefetch_bucket(memory *m, const memory_key *key) {
 void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node) {
     const shard *s = shard_of(m, key->shard);
     uint8_t tag = table_key_of(s, key).tag;
-    glance here = *node == 0 ? glance_line(s, table_line_of(s, key->hash), tag)
-                             : glance_node(s, *node, tag);
+    glance here =
+        *node == 0 ? glance_line(s, table_line_of(s, key->hash), tag) : glance_node(s, *node, tag);
     *node = here.found ? 0 : here.next;
     if (here.found) {
         const uint8_t *at = shard_at(s, word_get(&here.offsets[__builtin_ctz(here.found)]));

@@ -69,7 +69,7 @@ static inline void words_set(void *shared, const void *from, size_t bytes) {
  * each once. That is volatile and not atomic, as in Linux's READ_ONCE; ThreadSanitizer knows only
  * what is atomic, and other compilers and processors only what the standard says. */
 
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__aarch64__)) && \
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__aarch64__)) &&                          \
     !defined(__SANITIZE_THREAD__)
 #define WORDS_ANYWHERE 1
 typedef uint64_t pair_anywhere __attribute__((aligned(1), may_alias));
