@@ -169,6 +169,20 @@ static void check_walk(pair *p, bool at_block) {
     check(unwatch() && right, "a walk whose bucket is changed meanwhile", p->s, p->index);
 }
 
+/* ---- Looking ahead */
+
+/* In the midst of a write a link may lead anywhere. */
+static void check_prefetch(pair *p) {
+    uint32_t node = 0, *link = table_line_slots(p->s, place_of(p->s, &p->key).line).link;
+    uint32_t kept = *link;
+    bool locked = seqlock_begin_write(&p->s->lock);
+    word_set(link, UINT32_MAX);
+    memory_prefetch_entry(p->m, &p->other, &node);
+    word_set(link, kept);
+    seqlock_end_write(&p->s->lock, locked);
+    check(node == 0, "a link is not followed while somebody writes", p->s, p->index);
+}
+
 /* ---- Reading with writers locked out */
 
 static void ask_lock(void *context) {
@@ -224,6 +238,7 @@ static void check_shard(memory *m, uint32_t index) {
         check_read(&p, at_block);
         check_walk(&p, at_block);
     }
+    check_prefetch(&p);
     check_long_value(&p);
     check_waiting(&p);
 }

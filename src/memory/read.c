@@ -19,21 +19,25 @@ typedef struct reading {
     pkv_type *type;
 } reading;
 
-/* What is handed out counts only if it is found. */
-static inline void hand_out(const reading *r, const uint8_t *value, const block *b) {
-    bytes_copy(r->buffer, value, b->value_size < r->capacity ? b->value_size : r->capacity);
-    *r->size = b->value_size;
-    if (r->type != NULL) *r->type = b->type;
-}
-
-/* ---- Without a lock */
-
 typedef enum look {
     LOOK_FOUND,
     LOOK_NOTHING,
     LOOK_SPOILT, /* somebody has written: what was read means nothing */
     LOOK_LONG    /* a block for the lock */
 } look;
+
+/* Into the buffer, where it counts only if it is found to be the value. */
+static inline void copy_value(const reading *r, const uint8_t *value, size_t size) {
+    bytes_copy(r->buffer, value, size < r->capacity ? size : r->capacity);
+}
+
+static inline look tell(const reading *r, const block *b) {
+    *r->size = b->value_size;
+    if (r->type != NULL) *r->type = b->type;
+    return LOOK_FOUND;
+}
+
+/* ---- Without a lock */
 
 static bool is_unchanged(const reading *r) {
     return seqlock_unchanged(&r->s->lock, r->version);
@@ -59,8 +63,8 @@ static inline __attribute__((always_inline)) look look_at_block(const reading *r
     if (!bytes_equal(at, r->key.data, b.key_size)) {
         return is_unchanged(r) ? LOOK_NOTHING : LOOK_SPOILT;
     }
-    hand_out(r, at + b.key_size, &b);
-    return is_unchanged(r) ? LOOK_FOUND : LOOK_SPOILT;
+    copy_value(r, at + b.key_size, b.value_size);
+    return is_unchanged(r) ? tell(r, &b) : LOOK_SPOILT;
 }
 
 static inline __attribute__((always_inline)) look look_for(reading *r) {
@@ -87,8 +91,8 @@ static look find_locked(const reading *r) {
     place at;
     if (!table_find(r->s, &r->key, &at)) return LOOK_NOTHING;
     block b = block_read(shard_at(r->s, at.offset), r->s->fixed_keys);
-    hand_out(r, b.value, &b);
-    return LOOK_FOUND;
+    copy_value(r, b.value, b.value_size);
+    return tell(r, &b);
 }
 
 /* After a look that told nothing. Apart from the first one, which is all that a get does as a rule,
@@ -120,8 +124,8 @@ pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t cap
     return seen == LOOK_FOUND ? PKV_OK : PKV_NOT_FOUND;
 }
 
-/* ---- Ahead of reading. What is loaded here may be out of date, or no offset at all: a prefetch of
- * any address is harmless. */
+/* ---- Ahead of reading. What is asked for may be out of date, or no offset at all: a prefetch of
+ * any address is harmless. Only what is read must be there. */
 
 void memory_prefetch_bucket(memory *m, const memory_key *key) {
     const shard *s = shard_of(m, key->shard);
@@ -131,9 +135,10 @@ void memory_prefetch_bucket(memory *m, const memory_key *key) {
 void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node) {
     const shard *s = shard_of(m, key->shard);
     uint8_t tag = table_key_of(s, key).tag;
+    uint32_t version = seqlock_version(&s->lock);
     glance here =
         *node == 0 ? glance_line(s, table_line_of(s, key->hash), tag) : glance_node(s, *node, tag);
-    *node = here.found ? 0 : here.next;
+    *node = here.found || version % 2 != 0 || !seqlock_unchanged(&s->lock, version) ? 0 : here.next;
     if (here.found) {
         const uint8_t *at = shard_at(s, word_get(&here.offsets[__builtin_ctz(here.found)]));
         for (unsigned i = 0; i < ENTRY_LINES; i++) __builtin_prefetch(at + i * LINE_BYTES);

@@ -14,6 +14,11 @@
 #include <string.h>
 #include "../os/visibility.h"
 
+/* Some read two words as one number, or a number's bytes. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the index and the blocks are read as little-endian"
+#endif
+
 static inline uint32_t word_get(const uint32_t *at) {
     return __atomic_load_n(at, __ATOMIC_RELAXED);
 }
