@@ -73,6 +73,7 @@ build = {
             "src/memory/block.c",
             "src/memory/load.c",
             "src/memory/memory.c",
+            "src/memory/nodes.c",
             "src/memory/read.c",
             "src/memory/region.c",
             "src/memory/seqlock.c",

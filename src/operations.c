@@ -17,7 +17,7 @@ static pkv_status check_padding(pkv_integer type, pkv_bytes key) {
                 "a key that is no %s, the type of this store's keys", pkv_integer_name(type));
 }
 
-pkv_status store_check_key(const pkv *store, pkv_bytes key) {
+pkv_status store_judge_key(const pkv *store, pkv_bytes key) {
     pkv_integer type = store->config.key_type;
     if (store->config.keys == PKV_KEYS_FIXED) {
         if (key.size == 8) return type <= PKV_I64 ? PKV_OK : check_padding(type, key);
@@ -69,6 +69,7 @@ pkv_status pkv_set_typed(pkv *store, pkv_bytes key, pkv_bytes value, pkv_type ty
     }
     memory_key at = memory_key_of(&store->memory, key);
     memory_change change;
+    memory_prefetch_bucket(&store->memory, &at);
     memory_begin(&store->memory, at.shard);
     status = memory_prepare_set(&store->memory, &at, value, type, &change);
     if (status) {

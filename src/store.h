@@ -85,8 +85,13 @@ void store_free(pkv *store);
 /* restoring.c: fills the memory from the disk. */
 pkv_status store_restore(pkv *store);
 
-/* operations.c: can the store have this key? */
-pkv_status store_check_key(const pkv *store, pkv_bytes key);
+/* operations.c: why the store cannot have this key, if it cannot. */
+pkv_status store_judge_key(const pkv *store, pkv_bytes key);
+
+static inline pkv_status store_check_key(const pkv *store, pkv_bytes key) {
+    if (store->config.keys == PKV_KEYS_VARIABLE && key.size <= PKV_KEY_MAX) return PKV_OK;
+    return store_judge_key(store, key);
+}
 
 /* background.c */
 pkv_status background_start(pkv *store);

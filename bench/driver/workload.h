@@ -78,15 +78,22 @@ static inline bench_bytes make_value(const workload *w, uint64_t entry) {
     return (bench_bytes){value_in_pool(entry, w->round), size};
 }
 
+static inline int is_same(const unsigned char *a, const unsigned char *b, size_t size) {
+    uint64_t x, y;
+    if (size != 8) return memcmp(a, b, size) == 0;
+    memcpy(&x, a, 8);
+    memcpy(&y, b, 8);
+    return x == y;
+}
+
 /* Whether a value can be that of the entry, by its size, its first and its last eight bytes. */
 static inline int is_value(const workload *w, uint64_t entry, const unsigned char *value,
                            size_t size) {
-    size_t ends = size < 8 ? size : 8;
+    size_t ends = size < 8 ? size : 8, rest = size - ends;
     uint64_t round = value[0] % ROUNDS;
     if (size != w->value_size && (!w->varying || size != varied_size(w, entry, round))) return 0;
     const unsigned char *wanted = value_in_pool(entry, round);
-    return memcmp(value, wanted, ends) == 0 &&
-           memcmp(value + size - ends, wanted + size - ends, ends) == 0;
+    return is_same(value, wanted, ends) && is_same(value + rest, wanted + rest, ends);
 }
 
 /* Whether it was also written in the round that is going on. */

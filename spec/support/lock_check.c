@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+#include "../../src/memory/find.h"
 #include "../../src/memory/shard.h"
 #include "../../src/store.h"
 
@@ -74,7 +75,7 @@ static bool set(memory *m, const memory_key *key, pkv_bytes value) {
 }
 
 static place place_of(const shard *s, const memory_key *key) {
-    table_key wanted = shard_table_key(s, key);
+    table_key wanted = table_key_of(s, key);
     place at;
     (void)table_find(s, &wanted, &at);
     return at;
@@ -132,32 +133,32 @@ static void replace(void *context) {
     if (!set(p->m, &p->other, (pkv_bytes){"value", 5})) abort();
 }
 
-static void begin_disturbed(pair *p, bool block) {
+static void begin_disturbed(pair *p, bool at_block) {
     memory_change change;
     memory_begin(p->m, p->index);
     if (!memory_prepare_unset(p->m, &p->other, &change)) memory_apply(p->m, &change);
     memory_end(p->m, p->index);
     if (!set(p->m, &p->key, (pkv_bytes){"value", 5})) abort();
     place at = place_of(p->s, &p->key);
-    watch(p->s, block ? at.offset : at.line, PROT_NONE, replace, p);
+    watch(p->s, at_block ? at.offset : at.line, PROT_NONE, replace, p);
 }
 
-static void check_read(pair *p, bool block) {
+static void check_read(pair *p, bool at_block) {
     char value[16] = "";
     size_t size = 0;
-    begin_disturbed(p, block);
+    begin_disturbed(p, at_block);
     pkv_status status = memory_get(p->m, &p->key, value, sizeof value, &size, NULL);
     bool right = !status && size == 14 && memcmp(value, "a longer value", 14) == 0;
     check(unwatch() && right, "a reader whose entry is replaced meanwhile", p->s, p->index);
 }
 
-static void check_walk(pair *p, bool block) {
+static void check_walk(pair *p, bool at_block) {
     uint8_t bytes[256];
     walk_entry entries[8];
     walk_step step = {bytes, entries, sizeof bytes, 0, 8};
     uint64_t position = 0;
     bool right = false;
-    begin_disturbed(p, block);
+    begin_disturbed(p, at_block);
     pkv_status status = memory_walk(p->m, p->index, &position, &step);
     for (size_t i = 0; i < step.count; i++) {
         const walk_entry *e = &entries[i];
@@ -166,6 +167,20 @@ static void check_walk(pair *p, bool block) {
     }
     right &= !status && step.count == 2;
     check(unwatch() && right, "a walk whose bucket is changed meanwhile", p->s, p->index);
+}
+
+/* ---- Looking ahead */
+
+/* In the midst of a write a link may lead anywhere. */
+static void check_prefetch(pair *p) {
+    uint32_t node = 0, *link = table_line_slots(p->s, place_of(p->s, &p->key).line).link;
+    uint32_t kept = *link;
+    bool locked = seqlock_begin_write(&p->s->lock);
+    word_set(link, UINT32_MAX);
+    memory_prefetch_entry(p->m, &p->other, &node);
+    word_set(link, kept);
+    seqlock_end_write(&p->s->lock, locked);
+    check(node == 0, "a link is not followed while somebody writes", p->s, p->index);
 }
 
 /* ---- Reading with writers locked out */
@@ -219,10 +234,11 @@ static void check_shard(memory *m, uint32_t index) {
     check_change(&p, false, "a writer inserts");
     check_change(&p, false, "a writer replaces");
     check_change(&p, true, "a writer removes");
-    for (int block = 0; block < 2; block++) {
-        check_read(&p, block);
-        check_walk(&p, block);
+    for (int at_block = 0; at_block < 2; at_block++) {
+        check_read(&p, at_block);
+        check_walk(&p, at_block);
     }
+    check_prefetch(&p);
     check_long_value(&p);
     check_waiting(&p);
 }

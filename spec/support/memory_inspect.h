@@ -8,6 +8,7 @@
 #include <string.h>
 #include "../../src/bytes/hash.h"
 #include "../../src/memory/block.h"
+#include "../../src/memory/find.h"
 #include "../../src/memory/shard.h"
 
 /* Sums up what is found, and what is wrong: the first flaw, or NULL. */
@@ -15,9 +16,9 @@ typedef struct inspection {
     const shard *s;
     const char *flaw;
     uint64_t live_bytes, used_bytes, large_bytes, free_blocks, entries, key_bytes, value_bytes;
-    uint64_t blocks, nodes;       /* in chunks */
+    uint64_t blocks;              /* in chunks */
     uint64_t slots, linked_nodes; /* reached from the index */
-    uint32_t lines_chunks, chunks_of_index;
+    uint32_t chunks_of_index, chunks_of_nodes;
     bool leaving;
 } inspection;
 
@@ -43,10 +44,9 @@ static void inspect_chunk(inspection *in, uint32_t chunk) {
         bool dead = head == BLOCK_DEAD || head == BLOCK_FREE;
         if (!dead) {
             live += size * GRANULE;
-            inspect_that(in, head == BLOCK_NODE || is_entry(head), "a block has no known head");
+            inspect_that(in, is_entry(head), "a block has no known head");
         }
-        in->blocks += !dead && head != BLOCK_NODE;
-        in->nodes += head == BLOCK_NODE;
+        in->blocks += !dead;
         in->free_blocks += head == BLOCK_FREE;
         inspect_that(in, head != BLOCK_FREE || info->leaving != CHUNK_UNLISTED,
                      "a free block is in a list though its chunk leaves");
@@ -98,8 +98,9 @@ static void inspect_chunks(inspection *in) {
         free_runs += is_free;
         in->blocks += info->kind == CHUNK_LARGE;
         in->chunks_of_index += info->kind == CHUNK_INDEX;
+        in->chunks_of_nodes += info->kind == CHUNK_NODES;
         if (info->kind == CHUNK_BLOCKS) inspect_chunk(in, chunk);
-        inspect_that(in, info->kind >= CHUNK_FREE && info->kind <= CHUNK_INDEX, "unknown kind");
+        inspect_that(in, info->kind >= CHUNK_FREE && info->kind <= CHUNK_NODES, "unknown kind");
         after_free = is_free;
         chunk += count;
     }
@@ -148,6 +149,28 @@ static void inspect_slot(inspection *in, uint32_t bucket, const slots *at, unsig
     in->value_bytes += b.value_size;
 }
 
+static bool is_node(const shard *s, uint32_t granule) {
+    return space_info(&s->arena.space, chunk_of(granule))->kind == CHUNK_NODES &&
+           granule % (NODE_BYTES / GRANULE) == 0;
+}
+
+static void inspect_nodes(inspection *in) {
+    const shard *s = in->s;
+    const nodes *n = &s->table.nodes;
+    uint64_t free = 0, chunks = 0;
+    for (uint32_t at = n->free; at != 0 && in->flaw == NULL; free++) {
+        inspect_that(in, is_node(s, at) && free < n->made, "the list of free nodes is broken");
+        at = in->flaw ? 0 : *table_node_slots(s, at).link;
+    }
+    for (uint32_t at = n->chunk; at != 0; at = space_info(&s->arena.space, at)->previous) chunks++;
+    inspect_that(in, in->linked_nodes == n->live, "nodes and links do not match");
+    inspect_that(in, n->made == n->live + free, "a node is neither linked nor free");
+    inspect_that(in, chunks == in->chunks_of_nodes, "a chunk of nodes is lost");
+    uint64_t before = chunks > 0 ? (chunks - 1) * NODES_PER_CHUNK : 0;
+    inspect_that(in, n->made == before + n->fresh && n->fresh <= NODES_PER_CHUNK,
+                 "nodes are miscounted");
+}
+
 static void inspect_bucket(inspection *in, uint32_t bucket) {
     const shard *s = in->s;
     slots at = table_line_slots(s, table_line(s, bucket));
@@ -162,7 +185,7 @@ static void inspect_bucket(inspection *in, uint32_t bucket) {
         inspect_that(in, filled > 0 || !node, "a node is empty");
         if (*at.link == 0) return;
         inspect_that(in, filled == at.capacity, "a chain goes on behind a gap");
-        inspect_that(in, *shard_at(s, *at.link) == BLOCK_NODE, "a link leads to no node");
+        inspect_that(in, is_node(s, *at.link), "a link leads to no node");
         in->linked_nodes++;
         at = table_node_slots(s, *at.link);
     }
@@ -178,7 +201,7 @@ static const char *memory_inspect(const memory *m, uint32_t index) {
     if (in.flaw != NULL) return in.flaw;
     inspect_that(&in, s->table.spare == 0, "a spare node is left");
     inspect_that(&in, in.slots == in.blocks, "blocks and slots do not match");
-    inspect_that(&in, in.nodes == in.linked_nodes, "nodes and links do not match");
+    inspect_nodes(&in);
     uint32_t per_chunk = LINES_PER_CHUNK;
     inspect_that(&in, in.chunks_of_index == (s->table.buckets + per_chunk - 1) / per_chunk,
                  "the index has the wrong number of chunks");

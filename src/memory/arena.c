@@ -109,19 +109,20 @@ static uint32_t find_alike(const arena *a, uint32_t size) {
     return 0;
 }
 
-/* The rest of it will be dead. */
-static uint32_t find_slightly_larger(const arena *a, uint32_t size) {
-    if (size + MIN_GRANULES > LIST_EXACT) return 0;
-    unsigned list = list_next(a, size + 1);
-    return list < size + MIN_GRANULES ? a->lists[list] : 0;
+/* One that leaves no scrap, or, where there is none, a slightly larger one, the rest of which will
+ * be dead. */
+static uint32_t find_larger(const arena *a, uint32_t size) {
+    unsigned list = list_next(a, list_of(size) + 1);
+    if (list == LISTS) return 0;
+    unsigned enough = list_from(size + MIN_GRANULES);
+    unsigned larger = list < enough ? list_next(a, enough) : list;
+    if (larger < LISTS) return a->lists[larger];
+    return list < LIST_EXACT ? a->lists[list] : 0;
 }
 
 static uint32_t find_free(const arena *a, uint32_t size) {
     uint32_t granule = size < LIST_EXACT ? a->lists[size] : find_alike(a, size);
-    if (granule != 0) return granule;
-    unsigned list = list_next(a, list_from(size + MIN_GRANULES));
-    if (list < LISTS) return a->lists[list];
-    return find_slightly_larger(a, size);
+    return granule != 0 ? granule : find_larger(a, size);
 }
 
 /* ---- Taking */
@@ -195,7 +196,6 @@ uint32_t arena_take(arena *a, size_t bytes) {
 uint32_t arena_block_size(const arena *a, uint32_t granule) {
     const uint8_t *at = arena_at(a, granule);
     if (*at == BLOCK_FREE || *at == BLOCK_DEAD) return head_size(a, granule);
-    if (*at == BLOCK_NODE) return granules_of(NODE_BYTES);
     return granules_of(block_bytes_of(at, a->fixed_keys));
 }
 

@@ -3,7 +3,7 @@
  *     variable keys    head │ key length, varint │ [value length, varint] │ key │ value
  *     fixed keys       head │ [value length, varint] │ 7 bytes of the key │ value
  *
- * The low 4 bits of the head are the value's pkv_type, below BLOCK_NODE; bit 4 is reserved for
+ * The low 4 bits of the head are the value's pkv_type, below BLOCK_FREE; bit 4 is reserved for
  * "an expiry follows". The upper 3 bits are n where the value has 2^(n-1) bytes, else 0, and its
  * length follows. So a block says its own size. Of a fixed key the table has the first byte
  * (table.h). Other heads: what an arena keeps in free blocks, and the overflow nodes of the table.
@@ -20,8 +20,6 @@
 #define BLOCK_TYPE       0x0fu
 #define BLOCK_SIZE_SHIFT 5
 #define BLOCK_KEY_FIXED  7u    /* bytes of a fixed key */
-#define BLOCK_NODE       0x0eu /* a node of the table's overflow chains: */
-#define NODE_BYTES       32u
 #define BLOCK_FREE       0x0fu /* in a free list; 3 bytes size in granules follow */
 #define BLOCK_DEAD       0x1fu /* free, in no list; the same size follows */
 
@@ -52,6 +50,28 @@ static inline size_t block_head(const uint8_t *at, bool fixed_keys, block *b) {
         at = block_length(at, &b->value_size);
     }
     return (size_t)(at - start);
+}
+
+/* The same for the first 8 bytes, as a little-endian word, where both lengths take a byte each at
+ * most; else 0. */
+static inline size_t block_peek(uint64_t word, bool fixed_keys, block *b) {
+    unsigned code = (unsigned)word >> BLOCK_SIZE_SHIFT & 7;
+    *b = (block){.type = (pkv_type)(word & BLOCK_TYPE), .key_size = BLOCK_KEY_FIXED};
+    size_t bytes = 1;
+    uint64_t lengths = 0;
+    if (!fixed_keys) {
+        lengths = word >>= 8;
+        b->key_size = word & 0x7f;
+        bytes++;
+    }
+    b->value_size = (size_t)1 << code >> 1;
+    if (code == 0) {
+        word >>= 8;
+        lengths |= word;
+        b->value_size = word & 0x7f;
+        bytes++;
+    }
+    return lengths & 0x80 ? 0 : bytes;
 }
 
 static inline block block_read(const uint8_t *at, bool fixed_keys) {

@@ -31,6 +31,7 @@ static pkv_status change(memory *m, const memory_item *item) {
                             : memory_prepare_set(m, &item->key, item->value, item->type, &c);
     if (status) return status == PKV_NOT_FOUND ? PKV_OK : status;
     shard *s = shard_of(m, c.shard);
+    shard_locate(s, &c);
     shard_publish(s, &c);
     shard_settle(s, &c);
     return PKV_OK;

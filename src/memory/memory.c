@@ -5,9 +5,8 @@
 #include "../bytes/planted.h"
 #include "../os/error.h"
 #include "block.h"
+#include "find.h"
 #include "shard.h"
-
-#define NO_SLOT UINT32_MAX
 
 /* ---- Life */
 
@@ -75,17 +74,6 @@ void memory_clear(memory *m, uint32_t index) {
     os_unlock(&s->writer);
 }
 
-/* ---- Keys */
-
-memory_key memory_key_of(const memory *m, pkv_bytes key) {
-    return memory_key_with(m, key, hash_bytes(key.data, key.size, m->seed));
-}
-
-memory_key memory_key_with(const memory *m, pkv_bytes key, uint64_t hash) {
-    uint32_t index = m->shard_bits == 0 ? 0 : (uint32_t)(hash >> (64 - m->shard_bits));
-    return (memory_key){.bytes = key, .hash = hash, .shard = index};
-}
-
 /* ---- Changing */
 
 void memory_begin(memory *m, uint32_t index) {
@@ -111,12 +99,10 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
     if (value.size > PKV_VALUE_MAX) return too_large("value", value.size, PKV_VALUE_MAX);
 
     shard *s = shard_of(m, key->shard);
-    table_key wanted = shard_table_key(s, key);
+    table_key wanted = table_key_of(s, key);
     size_t bytes = block_bytes(s->fixed_keys, wanted.size, value.size);
-    place at;
-    bool found = table_find(s, &wanted, &at);
     uint32_t offset = arena_take(&s->arena, bytes);
-    if (offset != 0 && !found && !table_prepare_insert(s, at.line)) {
+    if (offset != 0 && !nodes_reserve(s)) {
         arena_give(&s->arena, offset, bytes);
         offset = 0;
     }
@@ -126,32 +112,29 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
     }
     pkv_bytes stored = {wanted.data, wanted.size};
     block_write(shard_at(s, offset), s->fixed_keys, stored, value, type);
-    *change = (memory_change){.shard = key->shard,
-                              .hash = key->hash,
-                              .block = offset,
-                              .old = at.offset,
-                              .bucket = at.line,
-                              .slot = found ? at.index : NO_SLOT,
-                              .tag = wanted.tag};
+    *change = (memory_change){.shard = key->shard, .key = key, .block = offset};
     return PKV_OK;
+}
+
+static void note_place(memory_change *change, const place *at) {
+    change->line = at->line;
+    change->node = at->node;
+    change->slot = at->index;
+    change->old = at->offset;
 }
 
 pkv_status memory_prepare_unset(memory *m, const memory_key *key, memory_change *change) {
     shard *s = shard_of(m, key->shard);
-    table_key wanted = shard_table_key(s, key);
+    table_key wanted = table_key_of(s, key);
     place at;
     if (!table_find(s, &wanted, &at)) return PKV_NOT_FOUND;
-    *change = (memory_change){.shard = key->shard,
-                              .hash = key->hash,
-                              .old = at.offset,
-                              .bucket = at.line,
-                              .slot = at.index};
+    *change = (memory_change){.shard = key->shard};
+    note_place(change, &at);
     return PKV_OK;
 }
 
 void memory_abandon(memory *m, memory_change *change) {
     shard *s = shard_of(m, change->shard);
-    table_abandon_insert(s);
     if (change->block != 0 && !PLANTED(leak_abandoned)) give_block(s, change->block);
 }
 
@@ -169,15 +152,24 @@ static void count_block(shard *s, uint32_t offset, bool gone) {
     }
 }
 
+void shard_locate(shard *s, memory_change *change) {
+    if (change->block == 0) return; /* to unset: that is known */
+    table_key wanted = table_key_of(s, change->key);
+    place at;
+    if (!table_find(s, &wanted, &at)) table_prepare_insert(s, &at);
+    note_place(change, &at);
+    change->tag = wanted.tag;
+}
+
 void shard_publish(shard *s, const memory_change *change) {
-    place at = {.line = change->bucket, .index = change->slot, .offset = change->old};
+    place at = {change->line, change->node, change->slot, change->old};
     if (change->block == 0) {
         table_remove(s, &at);
-    } else if (change->slot != NO_SLOT) {
+    } else if (change->old != 0) {
         table_replace(s, &at, change->block);
     } else {
         slot entry = {.offset = change->block, .tag = change->tag};
-        table_insert(s, change->bucket, &entry);
+        table_insert(s, &at, &entry);
     }
 }
 
@@ -191,6 +183,7 @@ void shard_settle(shard *s, const memory_change *change) {
 
 void memory_apply(memory *m, memory_change *change) {
     shard *s = shard_of(m, change->shard);
+    shard_locate(s, change);
     bool locked = seqlock_begin_write(&s->lock);
     shard_publish(s, change);
     seqlock_end_write(&s->lock, locked);
@@ -208,6 +201,8 @@ static uint64_t pages(uint64_t bytes) {
 void memory_count(memory *m, uint32_t index, memory_stats *stats) {
     shard *s = shard_of(m, index);
     uint64_t buckets = table_buckets(&s->table);
+    uint64_t nodes_made = word_get(&s->table.nodes.made);
+    uint64_t nodes_free = nodes_made - word_get(&s->table.nodes.live);
     uint64_t chunk_bytes = counter_get(&s->arena.used_bytes);
     uint64_t live = counter_get(&s->arena.live_bytes);
     uint64_t head = pages(sizeof(shard) + buckets / LINES_PER_CHUNK * sizeof(uint32_t)) +
@@ -215,7 +210,8 @@ void memory_count(memory *m, uint32_t index, memory_stats *stats) {
     stats->entries += counter_get(&s->entries);
     stats->key_bytes += counter_get(&s->key_bytes);
     stats->value_bytes += counter_get(&s->value_bytes);
-    stats->used_bytes += head + pages(buckets * LINE_BYTES) + pages(chunk_bytes) +
-                         counter_get(&s->arena.large_bytes);
+    stats->used_bytes += head + pages(buckets * LINE_BYTES) + pages(nodes_made * NODE_BYTES) +
+                         pages(chunk_bytes) + counter_get(&s->arena.large_bytes);
     stats->free_bytes += chunk_bytes > live ? chunk_bytes - live : 0;
+    if (nodes_made >= nodes_free) stats->free_bytes += nodes_free * NODE_BYTES;
 }

@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 #include "../pkv.h"
+#include "../bytes/hash.h"
 #include "../os/os.h"
 #include "../os/visibility.h"
 #include "region.h"
@@ -46,9 +47,15 @@ typedef struct memory_key {
     uint32_t shard;
 } memory_key;
 
-memory_key memory_key_of(const memory *m, pkv_bytes key);
-/* The same, where the hash is known. */
-memory_key memory_key_with(const memory *m, pkv_bytes key, uint64_t hash);
+/* Where the hash is known. */
+static inline memory_key memory_key_with(const memory *m, pkv_bytes key, uint64_t hash) {
+    uint32_t index = (uint32_t)(hash >> 1 >> (63 - m->shard_bits));
+    return (memory_key){.bytes = key, .hash = hash, .shard = index};
+}
+
+static inline memory_key memory_key_of(const memory *m, pkv_bytes key) {
+    return memory_key_with(m, key, hash_bytes(key.data, key.size, m->seed));
+}
 
 /* ---- Changing. Between memory_begin and memory_end the caller holds the shard's writer lock. */
 
@@ -58,16 +65,17 @@ void memory_end(memory *m, uint32_t shard);
 /* A change that has been given all the memory it may need: applying it cannot fail. */
 typedef struct memory_change {
     uint32_t shard;
-    uint64_t hash;
     /* private to memory.c */
-    uint32_t block;  /* the new entry's; 0 where there is none */
-    uint32_t old;    /* the entry that it replaces or removes; 0 where there is none */
-    uint32_t bucket; /* the line of the key's bucket */
-    uint32_t slot;   /* of an existing key, counted along the chain; else UINT32_MAX */
-    uint8_t tag;     /* what the table notes of the key */
+    const memory_key *key;     /* to set */
+    uint32_t block;            /* the new entry's; 0 where there is none */
+    uint32_t old;              /* the entry that it replaces or removes; 0 where there is none */
+    uint32_t line, node, slot; /* where the table has the key, or will have it */
+    uint8_t tag;               /* what it notes of the key */
 } memory_change;
 
-/* PKV_NO_MEMORY changes nothing. The entry is copied, but no reader sees it yet. */
+/* PKV_NO_MEMORY changes nothing. The entry is copied, but no reader sees it yet, and the index has
+ * not been looked at: it may come into the caches while the change is logged. The key must stay
+ * until the change is applied or abandoned. */
 pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value, pkv_type type,
                               memory_change *change);
 /* PKV_NOT_FOUND where the key is not there. */

@@ -47,11 +47,9 @@ static inline uint8_t *shard_at(const shard *s, uint32_t granule) {
     return arena_at(&s->arena, granule);
 }
 
-static inline table_key shard_table_key(const shard *s, const memory_key *key) {
-    return table_key_of(s, key->bytes.data, key->bytes.size, key->hash);
-}
-
-/* memory.c: makes the change visible, where there may be readers in a write of the table lock. */
+/* memory.c: finds where the change is to be made. */
+void shard_locate(shard *s, memory_change *change);
+/* Makes the change visible, where there may be readers in a write of the table lock. */
 void shard_publish(shard *s, const memory_change *change);
 /* Counts it, and gives back what it has replaced. */
 void shard_settle(shard *s, const memory_change *change);

@@ -39,7 +39,8 @@ typedef enum chunk_kind {
     CHUNK_FREE = 1,
     CHUNK_BLOCKS, /* of an arena */
     CHUNK_LARGE,  /* one of a run that holds one large block */
-    CHUNK_INDEX   /* of a table: lines */
+    CHUNK_INDEX,  /* of a table: lines */
+    CHUNK_NODES   /* of a table: overflow nodes */
 } chunk_kind;
 
 /* Whether a chunk of blocks is being evacuated. */

@@ -3,14 +3,16 @@
 #include "../bytes/hash.h"
 #include "../bytes/varint.h"
 #include "block.h"
+#include "find.h"
 #include "shard.h"
 #include "words.h"
 
 /* Entries per bucket beyond which a bucket is split. Index bytes per entry, and lines and nodes
  * touched to find one, over a doubling of the table:
  *     10: 7.4, 1.12     11: 7.1, 1.16     12: 6.9, 1.21     14: 6.6, 1.34
- * where full lines and nothing else would be 5.3. */
-#define LOAD 11u
+ * where full lines and nothing else would be 5.3. Nodes are few and dense, so a node costs less
+ * than a line. */
+#define LOAD 12u
 /* Buckets are merged below 3/4 of it. */
 #define MERGE_LOAD(full) ((full) / 4 * 3)
 /* Nodes that joining a full line to a chain can ask for. */
@@ -20,63 +22,12 @@
  * unless splits had to be skipped for want of memory. */
 #define CHOSEN_MAX 256u
 
-#define TAG_SHIFT 40
-
-/* ---- Keys */
-
-/* 8 bits that depend on all of these bytes (Fibonacci hashing, Knuth). */
-static uint8_t hash_of_others(const shard *s, const void *other_bytes) {
-    uint64_t word = 0;
-    memcpy(&word, other_bytes, BLOCK_KEY_FIXED);
-    return (uint8_t)((word ^ s->seed) * UINT64_C(0x9e3779b97f4a7c15) >> 56);
-}
-
-uint8_t table_first_byte(const shard *s, uint8_t tag, const void *other_bytes) {
-    return tag ^ hash_of_others(s, other_bytes);
-}
-
-table_key table_key_of(const shard *s, const void *key, size_t size, uint64_t hash) {
-    if (!s->fixed_keys) {
-        return (table_key){
-            .data = key, .size = size, .hash = hash, .tag = (uint8_t)(hash >> TAG_SHIFT)};
-    }
-    const uint8_t *bytes = key;
-    return (table_key){.data = bytes + 1,
-                       .size = BLOCK_KEY_FIXED,
-                       .hash = hash,
-                       .tag = bytes[0] ^ hash_of_others(s, bytes + 1)};
-}
-
 /* ---- Buckets, lines, nodes */
-
-/* 2^k */
-static uint32_t half_of(uint32_t buckets) {
-    return (uint32_t)1 << (31u - (unsigned)__builtin_clz(buckets));
-}
-
-uint32_t table_buckets(const table *t) {
-    return word_get(&t->buckets);
-}
-
-uint32_t table_bucket(uint32_t buckets, uint64_t hash) {
-    uint32_t half = half_of(buckets);
-    uint32_t bucket = (uint32_t)hash & (2 * half - 1);
-    return bucket < buckets ? bucket : bucket & (half - 1);
-}
 
 unsigned table_bucket_bits(uint32_t buckets, uint32_t bucket) {
     uint32_t half = half_of(buckets);
     unsigned k = (unsigned)__builtin_ctz(half);
     return bucket >= half || bucket + half < buckets ? k + 1 : k;
-}
-
-uint32_t table_line(const shard *s, uint32_t bucket) {
-    uint32_t chunk = word_get(&space_directory(&s->arena.space)[bucket / LINES_PER_CHUNK]);
-    return chunk_start(chunk) + bucket % LINES_PER_CHUNK * (LINE_BYTES / GRANULE);
-}
-
-uint32_t table_line_of(const shard *s, uint64_t hash) {
-    return table_line(s, table_bucket(table_buckets(&s->table), hash));
 }
 
 slots table_line_at(void *line) {
@@ -88,7 +39,7 @@ slots table_line_at(void *line) {
 slots table_node_at(void *node) {
     uint8_t *at = node;
     uint32_t *link = (uint32_t *)(void *)(at + 8);
-    return (slots){.tags = at + 1, .offsets = link + 1, .link = link, .capacity = NODE_SLOTS};
+    return (slots){.tags = at, .offsets = link + 1, .link = link, .capacity = NODE_SLOTS};
 }
 
 slots table_line_slots(const shard *s, uint32_t line) {
@@ -103,28 +54,6 @@ static uint32_t *node_link(const shard *s, uint32_t node) {
     return table_node_slots(s, node).link;
 }
 
-/* An empty node, or 0. */
-static uint32_t node_take(shard *s) {
-    uint32_t node = arena_take(&s->arena, NODE_BYTES);
-    if (node == 0) return 0;
-    const uint8_t empty[NODE_BYTES] = {BLOCK_NODE};
-    words_set(shard_at(s, node), empty, NODE_BYTES);
-    return node;
-}
-
-static void node_give(shard *s, uint32_t node) {
-    arena_give(&s->arena, node, NODE_BYTES);
-}
-
-/* Nodes in a row, linked. */
-static void nodes_give(shard *s, uint32_t node) {
-    while (node != 0) {
-        uint32_t next = *node_link(s, node);
-        node_give(s, node);
-        node = next;
-    }
-}
-
 bool table_create(shard *s) {
     space *sp = &s->arena.space;
     uint32_t chunk = space_take(sp, 1);
@@ -136,6 +65,7 @@ bool table_create(shard *s) {
     space_mark(sp, chunk, 1, CHUNK_INDEX);
     word_set(&space_directory(sp)[0], chunk);
     s->table.spare = 0;
+    nodes_clear(&s->table.nodes);
     word_set(&s->table.buckets, 1);
     words_clear(shard_at(s, table_line(s, 0)), LINE_BYTES);
     return true;
@@ -163,99 +93,52 @@ uint64_t table_slot_hash(const shard *s, const slot *entry) {
 /* Number of slots in use. */
 static unsigned slots_filled(const slots *at) {
     unsigned filled = 0;
-    while (filled < at->capacity && at->offsets[filled] != 0) filled++;
+    if (at->capacity == LINE_SLOTS) {
+        for (unsigned i = 0; i < LINE_SLOTS; i++) filled += at->offsets[i] != 0;
+    } else {
+        for (unsigned i = 0; i < NODE_SLOTS; i++) filled += at->offsets[i] != 0;
+    }
     return filled;
 }
 
 /* ---- Finding */
 
-/* The top bit of each byte of `word` that equals `tag` (SWAR: Lamport 1975; Mycroft's test in its
- * exact form). */
-static uint64_t bytes_equal(uint64_t word, uint8_t tag) {
-    const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f);
-    uint64_t x = word ^ (UINT64_C(0x0101010101010101) * tag);
-    return ~(((x & low) + low) | x | low);
-}
-
 static bool key_equals(const shard *s, uint32_t offset, const table_key *key) {
     block b = block_read(shard_at(s, offset), s->fixed_keys);
-    return b.key_size == key->size && (key->size == 0 || memcmp(b.key, key->data, key->size) == 0);
-}
-
-/* The lowest bit of each byte, as a bit each; the byte at the lowest address becomes bit 0. */
-static uint32_t bits_of_bytes(uint64_t word) {
-    return (uint32_t)(((word >> 7 & UINT64_C(0x0101010101010101)) * UINT64_C(0x0102040810204080)) >>
-                      56);
-}
-
-uint32_t table_candidates(const slots *at, const table_key *key) {
-    uint32_t found = 0;
-    for (unsigned from = 0; from < at->capacity; from += 8) {
-        found |= bits_of_bytes(bytes_equal(load_u64(at->tags + from), key->tag)) << from;
-    }
-    return found & (((uint32_t)1 << at->capacity) - 1); /* the bytes behind are no tags */
-}
-
-/* The slot of the key in this line or node, its capacity if there is none. */
-static unsigned find_here(const shard *s, const slots *at, const table_key *key) {
-    for (uint32_t left = table_candidates(at, key); left != 0; left &= left - 1) {
-        unsigned index = (unsigned)__builtin_ctz(left);
-        if (at->offsets[index] == 0) break; /* and so are those behind it */
-        if (key_equals(s, at->offsets[index], key)) return index;
-    }
-    return at->capacity;
+    return b.key_size == key->size && bytes_equal(b.key, key->data, key->size);
 }
 
 bool table_find(const shard *s, const table_key *key, place *at) {
     *at = (place){.line = table_line_of(s, key->hash)};
-    slots here = table_line_slots(s, at->line);
+    glance here = glance_line(s, at->line, key->tag);
     for (;;) {
-        unsigned index = find_here(s, &here, key);
-        at->index += index;
-        if (index < here.capacity) {
-            at->offset = here.offsets[index];
-            return true;
+        for (; here.found != 0; here.found &= here.found - 1) {
+            at->index = (uint32_t)__builtin_ctz(here.found);
+            at->offset = here.offsets[at->index];
+            if (at->offset == 0) break; /* and so are those behind it */
+            if (key_equals(s, at->offset, key)) return true;
         }
-        if (*here.link == 0) return false;
-        here = table_node_slots(s, *here.link);
+        at->offset = 0;
+        if (here.next == 0) return false;
+        at->node = here.next;
+        here = glance_node(s, at->node, key->tag);
     }
 }
 
 /* ---- Changing a chain */
 
-/* The line or node that holds the slot at *index of a chain; makes *index one of its own. */
-static slots chain_seek(const shard *s, uint32_t line, uint32_t *index) {
-    slots at = table_line_slots(s, line);
-    while (*index >= at.capacity) {
-        *index -= at.capacity;
-        at = table_node_slots(s, *at.link);
-    }
-    return at;
+/* What the place is in. */
+static slots slots_of(const shard *s, const place *at) {
+    return at->node != 0 ? table_node_slots(s, at->node) : table_line_slots(s, at->line);
 }
 
-static slots chain_last(const shard *s, uint32_t line) {
-    uint32_t node = 0, next = *table_line_slots(s, line).link;
-    while (next != 0) {
-        node = next;
-        next = *node_link(s, node);
-    }
-    return node != 0 ? table_node_slots(s, node) : table_line_slots(s, line);
+void table_prepare_insert(shard *s, const place *at) {
+    slots last = slots_of(s, at);
+    if (last.offsets[last.capacity - 1] != 0) s->table.spare = nodes_take(s);
 }
 
-bool table_prepare_insert(shard *s, uint32_t line) {
-    slots last = chain_last(s, line);
-    if (slots_filled(&last) < last.capacity) return true;
-    s->table.spare = node_take(s);
-    return s->table.spare != 0;
-}
-
-void table_abandon_insert(shard *s) {
-    if (s->table.spare != 0) node_give(s, s->table.spare);
-    s->table.spare = 0;
-}
-
-void table_insert(shard *s, uint32_t line, const slot *entry) {
-    slots last = chain_last(s, line);
+void table_insert(shard *s, const place *at, const slot *entry) {
+    slots last = slots_of(s, at);
     unsigned index = slots_filled(&last);
     if (index == last.capacity) {
         word_set(last.link, s->table.spare);
@@ -267,15 +150,12 @@ void table_insert(shard *s, uint32_t line, const slot *entry) {
 }
 
 void table_replace(shard *s, const place *at, uint32_t offset) {
-    uint32_t index = at->index;
-    slots here = chain_seek(s, at->line, &index);
-    word_set(&here.offsets[index], offset);
+    word_set(&slots_of(s, at).offsets[at->index], offset);
 }
 
 /* The chain's last slot fills the hole. */
 void table_remove(shard *s, const place *at) {
-    uint32_t index = at->index;
-    slots hole = chain_seek(s, at->line, &index);
+    slots hole = slots_of(s, at);
 
     uint32_t *link = NULL;
     slots last = table_line_slots(s, at->line);
@@ -285,12 +165,12 @@ void table_remove(shard *s, const place *at) {
     }
     unsigned end = slots_filled(&last) - 1;
     slot moved = table_slot(&last, end);
-    slot_write(&hole, index, &moved);
+    slot_write(&hole, at->index, &moved);
     slot_write(&last, end, &(slot){0});
     if (end == 0 && link != NULL) {
         uint32_t node = *link;
         word_set(link, 0);
-        node_give(s, node);
+        nodes_give(s, node);
     }
 }
 
@@ -427,16 +307,16 @@ static void split(shard *s) {
     nodes_give(s, p.nodes);
 }
 
-static bool take_merge_nodes(shard *s, uint32_t *nodes) {
-    *nodes = 0;
+static bool take_merge_nodes(shard *s, uint32_t *taken) {
+    *taken = 0;
     for (unsigned i = 0; i < MERGE_NODES; i++) {
-        uint32_t node = node_take(s);
+        uint32_t node = nodes_take(s);
         if (node == 0) {
-            nodes_give(s, *nodes);
+            nodes_give(s, *taken);
             return false;
         }
-        word_set(node_link(s, node), *nodes);
-        *nodes = node;
+        word_set(node_link(s, node), *taken);
+        *taken = node;
     }
     return true;
 }

@@ -1,13 +1,13 @@
 /* table.h - the hash index of a shard: linear hashing (Litwin 1980) over cache lines.
  *
  *     line  tag x 12 │ link │ offset x 12             64 bytes
- *     node  0x0e, tag x 5, 0, 0 │ link │ offset x 5   32 bytes
+ *     node  tag x 5, 0, 0, 0 │ link │ offset x 5      32 bytes
  *
  * A bucket is a line, and a chain of nodes where that is full. A slot holds the granule of an
  * entry's block, 0 in an empty one, and a tag: of a variable key 8 bits of its hash, of a fixed
  * one its first byte, xor 8 bits of a hash of the other 7, which are in the block (so the tag is
- * both a filter and an eighth of the key: quotienting, Knuth's exercise 6.4-13). Nodes are blocks
- * of the arena: half a line each, because in linear hashing the buckets that wait to be split hold
+ * both a filter and an eighth of the key: quotienting, Knuth's exercise 6.4-13). Nodes are half a
+ * line each, because in linear hashing the buckets that wait to be split hold
  * twice as much as the others, and whole lines behind them would stand half empty. Lines lie in
  * chunks of their own, found through the directory by number.
  *
@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../bytes/limits.h"
+#include "nodes.h"
 #include "../os/visibility.h"
 
 typedef struct shard shard;
@@ -39,6 +40,7 @@ typedef struct shard shard;
 typedef struct table {
     uint32_t buckets; /* 1 at least */
     uint32_t spare;   /* a node for the insert that is being prepared; else 0 */
+    nodes nodes;
 } table;
 
 /* One line or node. */
@@ -63,28 +65,23 @@ typedef struct table_key {
     uint8_t tag;
 } table_key;
 
-/* Where a key is: `index` counts along the chain, line first. */
+/* Where a key is; or that it is not there: `offset` is 0 and `node` the last one of the chain. */
 typedef struct place {
     uint32_t line; /* granule of the bucket's line */
+    uint32_t node; /* of the node that holds the slot; 0: the line does */
     uint32_t index;
     uint32_t offset;
 } place;
-
-table_key table_key_of(const shard *s, const void *key, size_t size, uint64_t hash);
-/* The first byte of a fixed key. */
-uint8_t table_first_byte(const shard *s, uint8_t tag, const void *other_bytes);
 
 /* Makes a table of one bucket. False if there is no memory. */
 bool table_create(shard *s);
 
 /* How many buckets there are, read at any time. */
-uint32_t table_buckets(const table *t);
-/* Among so many buckets, the number of the bucket of a hash, and how many of the hash's low bits
- * all in it share. */
-uint32_t table_bucket(uint32_t buckets, uint64_t hash);
+static inline uint32_t table_buckets(const table *t) {
+    return __atomic_load_n(&t->buckets, __ATOMIC_RELAXED);
+}
+/* Among so many buckets, how many of the hash's low bits all in this one share. */
 unsigned table_bucket_bits(uint32_t buckets, uint32_t bucket);
-uint32_t table_line(const shard *s, uint32_t bucket);
-uint32_t table_line_of(const shard *s, uint64_t hash);
 
 slots table_line_slots(const shard *s, uint32_t line);
 slots table_node_slots(const shard *s, uint32_t node);
@@ -95,18 +92,14 @@ slots table_node_at(void *node);
 slot table_slot(const slots *at, unsigned index);
 uint64_t table_slot_hash(const shard *s, const slot *entry);
 
-/* False where the key is not there; at->line is set all the same. */
+/* False where the key is not there. */
 bool table_find(const shard *s, const table_key *key, place *at);
 
-/* The slots that may be the key's, as bits; also empty ones. */
-uint32_t table_candidates(const slots *at, const table_key *key);
-
-/* Makes sure that an insert in this chain needs no memory, by a spare node. */
-bool table_prepare_insert(shard *s, uint32_t line);
-void table_abandon_insert(shard *s);
+/* Before an insert in this chain: takes the node that it may need. Its memory has been reserved. */
+void table_prepare_insert(shard *s, const place *at);
 
 /* These need the exclusive lock. */
-void table_insert(shard *s, uint32_t line, const slot *entry);
+void table_insert(shard *s, const place *at, const slot *entry);
 void table_replace(shard *s, const place *at, uint32_t offset);
 void table_remove(shard *s, const place *at);
 

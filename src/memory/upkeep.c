@@ -1,5 +1,6 @@
 #include "upkeep.h"
 #include "block.h"
+#include "find.h"
 #include "shard.h"
 #include "words.h"
 
@@ -116,28 +117,6 @@ static bool is_leaving(const shard *s, uint32_t granule) {
     return space_info(&s->arena.space, chunk_of(granule))->leaving != CHUNK_STAYS;
 }
 
-/* False if there is no memory. */
-static bool move_node(shard *s, uint32_t *link) {
-    uint32_t from = *link;
-    uint32_t to = arena_take(&s->arena, NODE_BYTES);
-    if (to == 0) return false;
-    words_set(shard_at(s, to), shard_at(s, from), NODE_BYTES);
-    bool locked = seqlock_begin_write(&s->lock);
-    word_set(link, to);
-    seqlock_end_write(&s->lock, locked);
-    arena_give(&s->arena, from, NODE_BYTES);
-    return true;
-}
-
-static bool move_nodes(shard *s, uint32_t line) {
-    slots at = table_line_slots(s, line);
-    while (*at.link != 0) {
-        if (is_leaving(s, *at.link) && !move_node(s, at.link)) return false;
-        at = table_node_slots(s, *at.link);
-    }
-    return true;
-}
-
 typedef struct block_move {
     uint32_t *offset; /* of the slot */
     uint32_t from, to;
@@ -198,7 +177,6 @@ static void move_some(shard *s) {
     for (unsigned i = 0; i < BUCKETS_PER_STEP && u->bucket < s->table.buckets; i++) {
         uint32_t line = table_line(s, u->bucket);
         block_moves moves = {.count = 0, .bytes = bytes};
-        if (!move_nodes(s, line)) return;
         bool all = copy_blocks(s, line, &moves);
         switch_blocks(s, &moves);
         if (!all) return;

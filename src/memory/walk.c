@@ -13,6 +13,7 @@
 #include "../bytes/planted.h"
 #include "../os/error.h"
 #include "block.h"
+#include "find.h"
 #include "shard.h"
 #include "words.h"
 

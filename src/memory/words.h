@@ -8,10 +8,16 @@
 #ifndef PKV_WORDS_H
 #define PKV_WORDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include "../os/visibility.h"
+
+/* Some read two words as one number, or a number's bytes. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the index and the blocks are read as little-endian"
+#endif
 
 static inline uint32_t word_get(const uint32_t *at) {
     return __atomic_load_n(at, __ATOMIC_RELAXED);
@@ -62,6 +68,79 @@ static inline void words_set(void *shared, const void *from, size_t bytes) {
         memcpy(&word, in, 4);
         word_set((uint32_t *)(void *)to, word);
     }
+}
+
+/* ---- Bytes of any alignment, to be copied or compared: read in what pieces the processor likes,
+ * each once. That is volatile and not atomic, as in Linux's READ_ONCE; ThreadSanitizer knows only
+ * what is atomic, and other compilers and processors only what the standard says. */
+
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__aarch64__)) &&                          \
+    !defined(__SANITIZE_THREAD__)
+#define WORDS_ANYWHERE 1
+typedef uint64_t pair_anywhere __attribute__((aligned(1), may_alias));
+typedef long long wide_anywhere __attribute__((vector_size(16), aligned(1), may_alias));
+
+static inline uint64_t pair_anywhere_get(const void *shared) {
+    return *(const volatile pair_anywhere *)shared;
+}
+
+static inline void wide_copy(void *to, const void *from) {
+    *(volatile wide_anywhere *)to = *(const volatile wide_anywhere *)from;
+}
+
+static inline void pair_copy(void *to, const void *from) {
+    *(volatile pair_anywhere *)to = *(const volatile pair_anywhere *)from;
+}
+#else
+#define WORDS_ANYWHERE 0
+#endif
+
+/* Copies between shared and private memory, either way. */
+static inline void bytes_copy(void *to, const void *from, size_t size) {
+    uint8_t *out = (uint8_t *)to;
+    const uint8_t *in = (const uint8_t *)from;
+#if WORDS_ANYWHERE
+    /* The last piece overlaps the one before. */
+    if (size >= 16) {
+        const uint8_t *last = in + size - 16;
+        uint8_t *out_last = out + size - 16;
+        for (; in + 16 < last; in += 32, out += 32) {
+            wide_copy(out, in);
+            wide_copy(out + 16, in + 16);
+        }
+        if (in < last) wide_copy(out, in);
+        wide_copy(out_last, last);
+        return;
+    }
+    if (size >= 8) {
+        pair_copy(out, in);
+        pair_copy(out + size - 8, in + size - 8);
+        return;
+    }
+#endif
+    for (size_t i = 0; i < size; i++) {
+        __atomic_store_n(out + i, __atomic_load_n(in + i, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+    }
+}
+
+/* Whether they are the same as private ones. */
+static inline bool bytes_equal(const void *shared, const void *with, size_t size) {
+    const uint8_t *a = (const uint8_t *)shared, *b = (const uint8_t *)with;
+    uint64_t difference = 0, other;
+#if WORDS_ANYWHERE
+    if (size >= 8) {
+        const uint8_t *last = a + size - 8;
+        memcpy(&other, b + size - 8, 8);
+        difference = pair_anywhere_get(last) ^ other;
+        for (; a < last; a += 8, b += 8) {
+            memcpy(&other, b, 8);
+            difference |= pair_anywhere_get(a) ^ other;
+        }
+        return difference == 0;
+    }
+#endif
+    for (size_t i = 0; i < size; i++) difference |= __atomic_load_n(a + i, __ATOMIC_RELAXED) ^ b[i];
+    return difference == 0;
 }
 
 static inline void words_clear(void *shared, size_t bytes) {

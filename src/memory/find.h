@@ -1,0 +1,110 @@
+/* find.h - finding keys: from a hash to the line of its bucket, and along the chain.
+ *
+ * Inline, and with few branches that depend on what was read. While a processor waits for memory it
+ * goes on, with the next operation too, and its waits overlap: for as long as it guesses each
+ * branch, and for a few hundred instructions.
+ */
+#ifndef PKV_FIND_H
+#define PKV_FIND_H
+
+#include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+#include "block.h"
+#include "shard.h"
+#include "words.h"
+#include "../os/visibility.h"
+
+/* ---- Keys */
+
+#define TAG_SHIFT 40
+
+/* 8 bits that depend on all of these bytes (Fibonacci hashing, Knuth). */
+static inline uint8_t hash_of_others(const shard *s, const void *other_bytes) {
+    uint64_t word = 0;
+    memcpy(&word, other_bytes, BLOCK_KEY_FIXED);
+    return (uint8_t)((word ^ s->seed) * UINT64_C(0x9e3779b97f4a7c15) >> 56);
+}
+
+/* The first byte of a fixed key. */
+static inline uint8_t table_first_byte(const shard *s, uint8_t tag, const void *other_bytes) {
+    return tag ^ hash_of_others(s, other_bytes);
+}
+
+static inline table_key table_key_of(const shard *s, const memory_key *key) {
+    const uint8_t *bytes = (const uint8_t *)key->bytes.data;
+    if (!s->fixed_keys) {
+        return (table_key){bytes, key->bytes.size, key->hash, (uint8_t)(key->hash >> TAG_SHIFT)};
+    }
+    return (table_key){bytes + 1, BLOCK_KEY_FIXED, key->hash,
+                       (uint8_t)(bytes[0] ^ hash_of_others(s, bytes + 1))};
+}
+
+/* ---- Buckets */
+
+/* 2^k */
+static inline uint32_t half_of(uint32_t buckets) {
+    return (uint32_t)1 << (31u - (unsigned)__builtin_clz(buckets));
+}
+
+/* Among so many buckets, the number of the bucket of a hash. */
+static inline uint32_t table_bucket(uint32_t buckets, uint64_t hash) {
+    uint32_t half = half_of(buckets);
+    uint32_t bucket = (uint32_t)hash & (2 * half - 1);
+    return bucket < buckets ? bucket : bucket & (half - 1);
+}
+
+static inline uint32_t table_line(const shard *s, uint32_t bucket) {
+    uint32_t chunk = word_get(&space_directory(&s->arena.space)[bucket / LINES_PER_CHUNK]);
+    return chunk_start(chunk) + bucket % LINES_PER_CHUNK * (LINE_BYTES / GRANULE);
+}
+
+static inline uint32_t table_line_of(const shard *s, uint64_t hash) {
+    return table_line(s, table_bucket(table_buckets(&s->table), hash));
+}
+
+/* ---- Chains. What a reader without a lock finds counts only once the lock's version has been
+ * looked at; the offsets are still to be read, by word_get. */
+
+typedef struct glance {
+    uint32_t found; /* slots that may be the key's, as bits; also empty ones */
+    uint32_t next;  /* node; 0: none */
+    const uint32_t *offsets;
+} glance;
+
+/* The bytes of `word` that equal `tag`, as a bit each; the one at the lowest address is bit 0.
+ * (SWAR: Lamport 1975; Mycroft's test in its exact form.) */
+static inline uint32_t bytes_that_equal(uint64_t word, uint8_t tag) {
+    const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f), ones = UINT64_C(0x0101010101010101);
+    uint64_t x = word ^ (ones * tag);
+    uint64_t equal = ~(((x & low) + low) | x | low);
+    return (uint32_t)((equal >> 7) * UINT64_C(0x0102040810204080) >> 56);
+}
+
+static inline glance glance_line(const shard *s, uint32_t line, uint8_t tag) {
+    const uint64_t *pairs = (const uint64_t *)(const void *)shard_at(s, line);
+    uint64_t first = __atomic_load_n(pairs, __ATOMIC_RELAXED);
+    uint64_t second = __atomic_load_n(pairs + 1, __ATOMIC_RELAXED);
+#ifdef __SSE2__
+    __m128i tags = _mm_set_epi64x((long long)second, (long long)first);
+    __m128i equal = _mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag));
+    uint32_t found = (uint32_t)_mm_movemask_epi8(equal);
+#else
+    uint32_t found = bytes_that_equal(first, tag) | bytes_that_equal(second, tag) << 8;
+#endif
+    return (glance){.found = found & ((1u << LINE_SLOTS) - 1),
+                    .next = (uint32_t)(second >> 32),
+                    .offsets = (const uint32_t *)(pairs + 2)};
+}
+
+static inline glance glance_node(const shard *s, uint32_t node, uint8_t tag) {
+    const uint32_t *words = (const uint32_t *)(const void *)shard_at(s, node);
+    uint64_t tags = word_get(words) | (uint64_t)word_get(words + 1) << 32;
+    return (glance){.found = bytes_that_equal(tags, tag) & ((1u << NODE_SLOTS) - 1),
+                    .next = word_get(words + 2),
+                    .offsets = words + 3};
+}
+
+#include "../os/visibility_end.h"
+#endif
