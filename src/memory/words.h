@@ -16,7 +16,7 @@
 
 /* Some read two words as one number, or a number's bytes. */
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "the index and the blocks are read as little-endian"
+#error the index and the blocks are read as little-endian numbers
 #endif
 
 static inline uint32_t word_get(const uint32_t *at) {
