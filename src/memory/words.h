@@ -80,8 +80,9 @@ static inline void words_set(void *shared, const void *from, size_t bytes) {
 typedef uint64_t pair_anywhere __attribute__((aligned(1), may_alias));
 typedef long long wide_anywhere __attribute__((vector_size(16), aligned(1), may_alias));
 
-static inline uint64_t pair_anywhere_get(const void *shared) {
-    return *(const volatile pair_anywhere *)shared;
+/* The bits in which shared bytes differ from private ones. */
+static inline uint64_t pair_difference(const void *shared, const void *with) {
+    return *(const volatile pair_anywhere *)shared ^ *(const pair_anywhere *)with;
 }
 
 static inline void wide_copy(void *to, const void *from) {
@@ -126,16 +127,12 @@ static inline void bytes_copy(void *to, const void *from, size_t size) {
 /* Whether they are the same as private ones. */
 static inline bool bytes_equal(const void *shared, const void *with, size_t size) {
     const uint8_t *a = (const uint8_t *)shared, *b = (const uint8_t *)with;
-    uint64_t difference = 0, other;
+    uint64_t difference = 0;
 #if WORDS_ANYWHERE
     if (size >= 8) {
         const uint8_t *last = a + size - 8;
-        memcpy(&other, b + size - 8, 8);
-        difference = pair_anywhere_get(last) ^ other;
-        for (; a < last; a += 8, b += 8) {
-            memcpy(&other, b, 8);
-            difference |= pair_anywhere_get(a) ^ other;
-        }
+        difference = pair_difference(last, b + size - 8);
+        for (; a < last; a += 8, b += 8) difference |= pair_difference(a, b);
         return difference == 0;
     }
 #endif
