@@ -133,11 +133,15 @@ static void replace(void *context) {
     if (!set(p->m, &p->other, (pkv_bytes){"value", 5})) abort();
 }
 
-static void begin_disturbed(pair *p, bool at_block) {
+static void remove_other(pair *p) {
     memory_change change;
     memory_begin(p->m, p->index);
     if (!memory_prepare_unset(p->m, &p->other, &change)) memory_apply(p->m, &change);
     memory_end(p->m, p->index);
+}
+
+static void begin_disturbed(pair *p, bool at_block) {
+    remove_other(p);
     if (!set(p->m, &p->key, (pkv_bytes){"value", 5})) abort();
     place at = place_of(p->s, &p->key);
     watch(p->s, at_block ? at.offset : at.line, PROT_NONE, replace, p);
@@ -173,6 +177,7 @@ static void check_walk(pair *p, bool at_block) {
 
 /* In the midst of a write a link may lead anywhere. */
 static void check_prefetch(pair *p) {
+    remove_other(p); /* so that its chain is gone through to the end */
     uint32_t node = 0, *link = table_line_slots(p->s, place_of(p->s, &p->key).line).link;
     uint32_t kept = *link;
     bool locked = seqlock_begin_write(&p->s->lock);
