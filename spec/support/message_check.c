@@ -75,9 +75,6 @@ static void check_options(void) {
          "cannot open store FOLDER/store: there is no store in FOLDER/store: no such folder");
 }
 
-#define OPEN_ALREADY                                                                               \
-    "cannot open store FOLDER/store: this process has the store open already, with "
-
 static void check_contradictions(void) {
     const pkv_config config = {
         .keys = PKV_KEYS_FIXED, .key_type = PKV_I32, .values = PKV_VALUES_ANY};

@@ -86,7 +86,7 @@ static inline glance glance_line(const shard *s, uint32_t line, uint8_t tag) {
     const uint64_t *pairs = (const uint64_t *)(const void *)shard_at(s, line);
     uint64_t first = __atomic_load_n(pairs, __ATOMIC_RELAXED);
     uint64_t second = __atomic_load_n(pairs + 1, __ATOMIC_RELAXED);
-#ifdef __SSE2__
+#if defined(__SSE2__) && WORDS_ANYWHERE /* so that the other way is tested too */
     __m128i tags = _mm_set_epi64x((long long)second, (long long)first);
     __m128i equal = _mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag));
     uint32_t found = (uint32_t)_mm_movemask_epi8(equal);

@@ -1,6 +1,5 @@
 #include "memory.h"
 #include <string.h>
-#include "../bytes/hash.h"
 #include "../bytes/limits.h"
 #include "../bytes/planted.h"
 #include "../os/error.h"
@@ -202,7 +201,7 @@ void memory_count(memory *m, uint32_t index, memory_stats *stats) {
     shard *s = shard_of(m, index);
     uint64_t buckets = table_buckets(&s->table);
     uint64_t nodes_made = word_get(&s->table.nodes.made);
-    uint64_t nodes_free = nodes_made - word_get(&s->table.nodes.live);
+    uint64_t nodes_live = word_get(&s->table.nodes.live);
     uint64_t chunk_bytes = counter_get(&s->arena.used_bytes);
     uint64_t live = counter_get(&s->arena.live_bytes);
     uint64_t head = pages(sizeof(shard) + buckets / LINES_PER_CHUNK * sizeof(uint32_t)) +
@@ -213,5 +212,5 @@ void memory_count(memory *m, uint32_t index, memory_stats *stats) {
     stats->used_bytes += head + pages(buckets * LINE_BYTES) + pages(nodes_made * NODE_BYTES) +
                          pages(chunk_bytes) + counter_get(&s->arena.large_bytes);
     stats->free_bytes += chunk_bytes > live ? chunk_bytes - live : 0;
-    if (nodes_made >= nodes_free) stats->free_bytes += nodes_free * NODE_BYTES;
+    if (nodes_made > nodes_live) stats->free_bytes += (nodes_made - nodes_live) * NODE_BYTES;
 }

@@ -4,6 +4,7 @@
  *      └ region   one reservation of address space (region.h)
  *          └ shard     a span of it: locks, counters, and what follows (shard.h)
  *              ├ table     the hash index: linear hashing over cache-line buckets (table.h)
+ *              │  └ nodes     where its buckets overflow to (nodes.h); find.h goes through both
  *              ├ arena     where entries lie: exact-size reuse inside chunks (arena.h)
  *              │  └ space     the span as runs of chunks, committed and discarded (space.h)
  *              └ upkeep    evacuation of sparse chunks (upkeep.h)

@@ -2,7 +2,7 @@
 #include "shard.h"
 #include "words.h"
 
-static uint32_t *link_of(const shard *s, uint32_t node) {
+uint32_t *node_link(const shard *s, uint32_t node) {
     return table_node_slots(s, node).link;
 }
 
@@ -28,7 +28,7 @@ uint32_t nodes_take(shard *s) {
     if (!nodes_reserve(s)) return 0;
     uint32_t node = n->free;
     if (node != 0) {
-        n->free = *link_of(s, node);
+        n->free = *node_link(s, node);
     } else {
         node = chunk_start(n->chunk) + n->fresh++ * (NODE_BYTES / GRANULE);
         word_set(&n->made, n->made + 1);
@@ -52,8 +52,8 @@ static void start_again(shard *s) {
 void nodes_give(shard *s, uint32_t node) {
     nodes *n = &s->table.nodes;
     while (node != 0) {
-        uint32_t next = *link_of(s, node);
-        word_set(link_of(s, node), n->free);
+        uint32_t next = *node_link(s, node);
+        word_set(node_link(s, node), n->free);
         n->free = node;
         word_set(&n->live, n->live - 1);
         node = next;

@@ -25,6 +25,8 @@ typedef struct nodes {
     uint32_t live;  /* nodes in use; likewise */
 } nodes;
 
+/* Where a node says which one is next in its chain or list. */
+uint32_t *node_link(const shard *s, uint32_t node);
 /* Makes sure that the next node can be had. */
 bool nodes_reserve(shard *s);
 /* The granule of an empty node; 0 if there is no memory. */

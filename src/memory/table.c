@@ -1,7 +1,6 @@
 #include "table.h"
 #include <string.h>
 #include "../bytes/hash.h"
-#include "../bytes/varint.h"
 #include "block.h"
 #include "find.h"
 #include "shard.h"
@@ -48,10 +47,6 @@ slots table_line_slots(const shard *s, uint32_t line) {
 
 slots table_node_slots(const shard *s, uint32_t node) {
     return table_node_at(shard_at(s, node));
-}
-
-static uint32_t *node_link(const shard *s, uint32_t node) {
-    return table_node_slots(s, node).link;
 }
 
 bool table_create(shard *s) {
