@@ -10,6 +10,7 @@
 #include "../os/error.h"
 
 #define BUFFER_START ((size_t)4 << 10)
+#define ZEROS_BYTES  ((size_t)128 << 10)
 
 static uint64_t page_floor(uint64_t offset) {
     return offset - offset % os_page_size();
@@ -43,7 +44,7 @@ pkv_status log_file_open(const os_folder *folder, const file_name *name, uint64_
     }
     file->ordinal = name->ordinal;
     file->seed = checksum_seed(name->ordinal, salt);
-    file->tail = tail;
+    file->tail = file->opened_at = tail;
     file->map_start = file->forgotten = page_floor(tail);
     atomic_store_explicit(&file->ready, file->map_start, memory_order_relaxed);
     error = os_file_open(folder, file->name, OS_WRITE, &file->fd);
@@ -71,6 +72,20 @@ static int map_piece(log_file *file, uint64_t start, uint64_t size) {
     return 0;
 }
 
+/* So that the page cache has the room in larger pieces than a mapping would ask for one by one:
+ * mapping it then takes a quarter of the time. */
+static int write_zeros(const log_file *file, uint64_t from, uint64_t to) {
+    static uint8_t
+        zeros[ZEROS_BYTES]; /* not const, so that the library's file has no room for it */
+    int error = 0;
+    if (from < file->opened_at && !PLANTED(zero_from_page)) from = file->opened_at;
+    for (; from < to && !error; from += ZEROS_BYTES) {
+        size_t left = to - from < ZEROS_BYTES ? (size_t)(to - from) : ZEROS_BYTES;
+        error = os_file_write(file->fd, zeros, left, from);
+    }
+    return error;
+}
+
 pkv_status log_file_make_room(log_file *file, uint64_t upto) {
     os_lock(&file->extending);
     uint64_t start = atomic_load_explicit(&file->ready, memory_order_relaxed);
@@ -79,7 +94,8 @@ pkv_status log_file_make_room(log_file *file, uint64_t upto) {
         uint64_t size = page_ceil(upto - start);
         error = os_file_allocate(file->fd, start, size);
         if (!error && atomic_load_explicit(&file->mapped, memory_order_relaxed)) {
-            error = map_piece(file, start, size);
+            error = write_zeros(file, start, start + size);
+            if (!error) error = map_piece(file, start, size);
         }
         if (!error) atomic_store_explicit(&file->ready, start + size, memory_order_release);
     }

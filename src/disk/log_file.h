@@ -25,8 +25,9 @@ typedef struct log_file {
     uint64_t ordinal;
     uint32_t seed;
 
-    uint64_t tail;     /* behind the last record, buffered ones included */
-    uint64_t position; /* of the tail in the shard's history, over all its files: see wal.c */
+    uint64_t tail;      /* behind the last record, buffered ones included */
+    uint64_t opened_at; /* what it was then: all room is behind it */
+    uint64_t position;  /* of the tail in the shard's history, over all its files: see wal.c */
 
     atomic_bool mapped;
     uint8_t *base; /* of the reservation; shows the file from map_start on */
