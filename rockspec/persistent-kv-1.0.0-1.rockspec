@@ -36,6 +36,7 @@ build = {
             "src/disk/examine.c",
             "src/disk/fileset.c",
             "src/disk/findings.c",
+            "src/disk/group_commit.c",
             "src/disk/judge.c",
             "src/disk/log_file.c",
             "src/disk/manifest.c",

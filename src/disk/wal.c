@@ -1,10 +1,8 @@
 /* wal.c - see wal.h.
  *
- * Locks of a shard: `append` guards the current file's tail and what the next record is to say;
- * `flush` guards the durable position and who is flushing. Order: neither is held while the other
- * is taken, but for `append`, which the flusher takes briefly (holding the flusher's role, not the
- * lock). File systems are only called without `append`, except where a writer must make room or
- * writes by positioned writes.
+ * Of a shard, the lock `append` guards the current file's tail and what the next record is to say;
+ * what is durable, and who flushes, is the group commit's. File systems are only called without
+ * `append`, except where a writer must make room or writes by positioned writes.
  */
 #include "wal.h"
 
@@ -12,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include "group_commit.h"
 #include "log_file.h"
 #include "../bytes/limits.h"
 #include "../bytes/planted.h"
@@ -30,10 +29,7 @@ typedef struct wal_shard {
     uint64_t flushed;       /* to be said by a record; 0: nothing new to say */
     uint64_t previous_size; /* likewise */
 
-    os_mutex flush;
-    os_cond flushed_more;
-    bool flushing;
-    uint64_t durable;      /* position */
+    group_commit group;
     uint64_t retired_size; /* of the file retired last */
 
     os_mutex keeping; /* held by the keeper while it uses `file` outside the append lock */
@@ -208,22 +204,6 @@ static pkv_status flush_files(wal *log, wal_shard *s, flush_target *target) {
     return status;
 }
 
-/* Takes the role of the flusher, which keeps the files of the shard from being closed. */
-static void begin_flushing(wal_shard *s) {
-    os_lock(&s->flush);
-    while (s->flushing) os_wait(&s->flushed_more, &s->flush);
-    s->flushing = true;
-    os_unlock(&s->flush);
-}
-
-static void end_flushing(wal_shard *s, uint64_t durable) {
-    os_lock(&s->flush);
-    s->flushing = false;
-    if (durable > s->durable) s->durable = durable;
-    os_wake_all(&s->flushed_more);
-    os_unlock(&s->flush);
-}
-
 /* Flushes what is there. The caller is the flusher. */
 static pkv_status flush_shard(wal *log, wal_shard *s) {
     flush_target target;
@@ -234,42 +214,23 @@ static pkv_status flush_shard(wal *log, wal_shard *s) {
         if (PLANTED(count_late_appends)) target.position = s->file->position + s->file->tail;
         os_unlock(&s->append);
     }
-    end_flushing(s, status ? 0 : target.position);
+    group_end(&s->group, status ? 0 : target.position);
     return status;
-}
-
-/* Waits until the position is durable, the log broken, or nobody is flushing: then the caller has
- * the role. True where there is nothing left to do. */
-static bool wait_or_begin(wal *log, wal_shard *s, uint64_t position, pkv_status *status) {
-    bool done = true;
-    *status = PKV_OK;
-    os_lock(&s->flush);
-    while (s->durable < position && !wal_broken(log) && s->flushing) {
-        os_wait(&s->flushed_more, &s->flush);
-    }
-    if (s->durable >= position) {
-        /* durable before the log broke is durable */
-    } else if (wal_broken(log)) {
-        pkv_error error = log->error;
-        *status = fail_with(&error);
-        if (PLANTED(tell_flusher_only)) *status = PKV_OK;
-    } else {
-        s->flushing = true;
-        done = false;
-    }
-    os_unlock(&s->flush);
-    return done;
 }
 
 pkv_status wal_wait(wal *log, uint32_t shard, uint64_t position) {
     wal_shard *s = &log->shards[shard];
-    pkv_status status;
     if (PLANTED(acknowledge_early)) return PKV_OK;
-    while (!wait_or_begin(log, s, position, &status)) {
-        status = flush_shard(log, s);
-        if (status) break;
+    for (;;) {
+        group_turn turn = group_wait(&s->group, position, &log->broken);
+        if (turn == GROUP_DURABLE) return PKV_OK;
+        if (turn == GROUP_BROKEN) {
+            pkv_error error = log->error;
+            return PLANTED(tell_flusher_only) ? PKV_OK : fail_with(&error);
+        }
+        pkv_status status = flush_shard(log, s);
+        if (status) return status;
     }
-    return status;
 }
 
 static uint64_t position_of(wal_shard *s) {
@@ -347,14 +308,14 @@ static pkv_status retire_shard(wal *log, wal_shard *s) {
         if (status) wal_break(log);
     }
     if (status) {
-        end_flushing(s, 0);
+        group_end(&s->group, 0);
         return status;
     }
     os_lock(&s->append);
     s->retired = NULL;
     os_unlock(&s->append);
     s->retired_size = old->tail;
-    end_flushing(s, old->position + old->tail);
+    group_end(&s->group, old->position + old->tail);
     log_file_close(old);
     return PKV_OK;
 }
@@ -366,7 +327,7 @@ pkv_status wal_retire(wal *log, uint64_t *sizes) {
         if (s->retired) {
             os_lock(&s->keeping); /* a step of the keeper that began before the rotation */
             os_unlock(&s->keeping);
-            begin_flushing(s);
+            group_begin(&s->group);
             pkv_status status = retire_shard(log, s);
             if (status) return status;
         }
@@ -390,9 +351,8 @@ static bool keep_step(wal_shard *s) {
     os_unlock(&s->append);
     if (tail > FORGET_LAG) log_file_forget(file, tail - FORGET_LAG);
     if (enough) return false;
-    uint64_t upto = tail + window;
-    if (ready + ROOM_STEP < upto) upto = ready + ROOM_STEP;
-    return log_file_make_room(file, upto) == PKV_OK;
+    uint64_t piece = window < ROOM_STEP ? window : ROOM_STEP;
+    return log_file_make_room(file, ready + piece) == PKV_OK;
 }
 
 static void keep_shard(wal_shard *s) {
@@ -449,11 +409,10 @@ static void stop_keeper(wal *log) {
 
 /* ---- Opening and closing */
 
-static int init_shard(wal_shard *s) {
+static int init_shard(wal_shard *s, uint64_t durable) {
     int error = os_mutex_init(&s->append);
-    if (!error) error = os_mutex_init(&s->flush);
     if (!error) error = os_mutex_init(&s->keeping);
-    if (!error) error = os_cond_init(&s->flushed_more);
+    if (!error) error = group_init(&s->group, durable);
     return error;
 }
 
@@ -471,16 +430,16 @@ static void destroy_locks(wal *log) {
     for (uint32_t i = 0; i < log->options.shard_count; i++) {
         wal_shard *s = &log->shards[i];
         os_mutex_destroy(&s->append);
-        os_mutex_destroy(&s->flush);
         os_mutex_destroy(&s->keeping);
-        os_cond_destroy(&s->flushed_more);
+        group_destroy(&s->group);
     }
     os_mutex_destroy(&log->error_lock);
     os_mutex_destroy(&log->keeper_lock);
     os_cond_destroy(&log->keeper_wake);
 }
 
-static pkv_status make_log(const os_folder *folder, const wal_options *options, wal **out) {
+static pkv_status make_log(const os_folder *folder, const wal_options *options,
+                           const uint64_t *tails, wal **out) {
     wal *log = calloc(1, sizeof *log);
     if (log) log->shards = calloc(options->shard_count, sizeof *log->shards);
     if (!log || !log->shards) {
@@ -493,7 +452,7 @@ static pkv_status make_log(const os_folder *folder, const wal_options *options, 
     if (!error) error = os_mutex_init(&log->keeper_lock);
     if (!error) error = os_cond_init(&log->keeper_wake);
     for (uint32_t i = 0; i < options->shard_count && !error; i++) {
-        error = init_shard(&log->shards[i]);
+        error = init_shard(&log->shards[i], tails[i]);
     }
     if (error) {
         free_log(log, log_file_close);
@@ -506,13 +465,12 @@ static pkv_status make_log(const os_folder *folder, const wal_options *options, 
 pkv_status wal_open(const os_folder *folder, const wal_options *options, uint64_t ordinal,
                     const uint64_t *tails, wal **out) {
     wal *log = NULL;
-    pkv_status status = make_log(folder, options, &log);
+    pkv_status status = make_log(folder, options, tails, &log);
     if (status) return status;
     for (uint32_t i = 0; i < options->shard_count && !status; i++) {
         wal_shard *s = &log->shards[i];
         status = open_file(log, ordinal, i, tails[i], &s->file);
         if (!status) status = log_file_make_room(s->file, tails[i] + WAL_SEGMENT_MIN / 2);
-        s->durable = tails[i];
         s->flushed = tails[i];
         log->start += tails[i];
     }

@@ -6,7 +6,7 @@
  *
  * A record's position counts the bytes of its shard's history over all files since the log was
  * opened. Everything below the durable position has been flushed. Flushing is done by one thread
- * for all that wait (group commit), the retired file first, so that what is durable has no hole.
+ * for all that wait (group_commit.h), the retired file first, so that what is durable has no hole.
  *
  * A flush that fails is never tried again, since the kernel may have forgotten the pages: the log
  * is broken from then on and every append and wait is told so.
