@@ -106,5 +106,17 @@ static inline glance glance_node(const shard *s, uint32_t node, uint8_t tag) {
                     .offsets = words + 3};
 }
 
+/* ---- Ahead of reading. What is asked for may be out of date, or no offset at all: a prefetch of
+ * any address is harmless. Only what is read must be there. */
+
+/* Cache lines of a block that are asked for at once, since only its head tells how long it is. What
+ * the rest of a longer one takes, the processor sees coming. */
+#define BLOCK_LINES 3u
+
+/* Those from the line `first` on. */
+static inline void prefetch_block(const uint8_t *at, unsigned first) {
+    for (unsigned i = first; i < BLOCK_LINES; i++) __builtin_prefetch(at + i * LINE_BYTES);
+}
+
 #include "../os/visibility_end.h"
 #endif

@@ -5,10 +5,6 @@
 
 /* A longer block is read under the lock. */
 #define PEEK_BYTES 2048u
-/* Cache lines of an entry that are asked for ahead: what the rest of a longer one takes, the
- * processor sees coming. */
-#define ENTRY_LINES 3u
-
 typedef struct reading {
     const shard *s;
     table_key key;
@@ -46,6 +42,7 @@ static bool is_unchanged(const reading *r) {
 /* LOOK_NOTHING where the block is another key's. */
 static inline __attribute__((always_inline)) look look_at_block(const reading *r, uint32_t offset) {
     const uint8_t *at = shard_at(r->s, offset);
+    prefetch_block(at, 1);
     const uint32_t *words = (const uint32_t *)(const void *)at;
     uint64_t head = word_get(words) | (uint64_t)word_get(words + 1) << 32;
     if (!is_unchanged(r)) return LOOK_SPOILT;
@@ -124,8 +121,7 @@ pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t cap
     return seen == LOOK_FOUND ? PKV_OK : PKV_NOT_FOUND;
 }
 
-/* ---- Ahead of reading. What is asked for may be out of date, or no offset at all: a prefetch of
- * any address is harmless. Only what is read must be there. */
+/* ---- Ahead of reading */
 
 void memory_prefetch_bucket(memory *m, const memory_key *key) {
     const shard *s = shard_of(m, key->shard);
@@ -140,8 +136,7 @@ void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node) {
         *node == 0 ? glance_line(s, table_line_of(s, key->hash), tag) : glance_node(s, *node, tag);
     *node = here.found || version % 2 != 0 || !seqlock_unchanged(&s->lock, version) ? 0 : here.next;
     if (here.found) {
-        const uint8_t *at = shard_at(s, word_get(&here.offsets[__builtin_ctz(here.found)]));
-        for (unsigned i = 0; i < ENTRY_LINES; i++) __builtin_prefetch(at + i * LINE_BYTES);
+        prefetch_block(shard_at(s, word_get(&here.offsets[__builtin_ctz(here.found)])), 0);
     } else if (*node != 0) {
         __builtin_prefetch(shard_at(s, *node));
     }

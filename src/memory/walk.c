@@ -116,6 +116,22 @@ static bool copy_stretch(stretch *st, uint64_t position, walk_step *step) {
     return false;
 }
 
+/* The line of the bucket at a position, as far as there is one. */
+static uint32_t line_at(const shard *s, uint64_t position) {
+    return table_line(s, table_bucket(table_buckets(&s->table), coordinate(position)));
+}
+
+/* Asks for what the next step will read, and for the line that the step after it will. */
+static void prefetch_next(const shard *s, const stretch *st) {
+    uint64_t length = st->end - st->from;
+    if (st->end + length >= WALK_END) return;
+    slots next = table_line_slots(s, line_at(s, st->end));
+    for (unsigned i = 0; i < next.capacity; i++) {
+        prefetch_block(shard_at(s, word_get(&next.offsets[i])), 0);
+    }
+    __builtin_prefetch(shard_at(s, line_at(s, st->end + length)));
+}
+
 static void copy_locked(stretch *st, shard *s, uint64_t position, walk_step *step) {
     seqlock_lock_shared(&s->lock);
     st->locked = true;
@@ -154,6 +170,7 @@ pkv_status memory_walk(memory *m, uint32_t index, uint64_t *position, walk_step 
         if (st.bytes <= step->bytes_capacity && st.count <= step->capacity) {
             step->count = st.count;
             *position = st.end;
+            prefetch_next(s, &st);
             return PKV_OK;
         }
         /* no allocation under the lock; the bucket may have changed when it is looked at again */
