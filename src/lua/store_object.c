@@ -15,9 +15,9 @@ static const char store_magic = 's'; /* its address is what matters */
 
 lpkv_store *lpkv_to_store(lua_State *L, int index) {
     lpkv_unwrap(L, index);
-    if (lua_type(L, index) != LUA_TUSERDATA) return NULL;
-    if (lua_rawlen(L, index) <= sizeof(lpkv_store)) return NULL;
     lpkv_store *store = lua_touserdata(L, index);
+    if (!store || lua_rawlen(L, index) <= sizeof *store)
+        return NULL; /* a light one's length is 0 */
     return store->magic == &store_magic ? store : NULL;
 }
 
@@ -69,29 +69,34 @@ static pkv_status read_large(lpkv_store *store, lpkv_buffer *scratch, const lpkv
     }
 }
 
+/* Pushes the value that was read; PKV_NOT_FOUND, with nothing pushed, or a failure. */
+static pkv_status push(lua_State *L, lpkv_store *store, pkv_status status, pkv_bytes bytes,
+                       pkv_type type) {
+    if (!status) return lpkv_value_push(L, store, bytes, type);
+    return status == PKV_NOT_FOUND ? status : lpkv_push_detail(L, status);
+}
+
+static pkv_status fetch_large(lua_State *L, lpkv_store *store, const lpkv_key *key, size_t size) {
+    int top = lua_gettop(L);
+    pkv_type type = PKV_BYTES;
+    lpkv_buffer *scratch = lpkv_scratch_take(L, store);
+    pkv_status status = read_large(store, scratch, key, &size, &type);
+    status = push(L, store, status, (pkv_bytes){scratch->data, size}, type);
+    lpkv_scratch_give_back(store, scratch);
+    if (status == PKV_NOT_FOUND) lua_settop(L, top);
+    return status;
+}
+
 /* Pushes the value of the key at index 2; PKV_NOT_FOUND, with nothing pushed, or a failure. */
 static pkv_status fetch(lua_State *L, lpkv_store *store) {
     char small[LPKV_SMALL_VALUE];
     lpkv_key key;
-    pkv_bytes bytes = {small, 0};
-    pkv_type type;
-    lpkv_buffer *scratch = NULL;
-    int top = lua_gettop(L);
+    size_t size = 0;
+    pkv_type type = PKV_BYTES;
     lpkv_key_read(L, store, 2, &key);
-    pkv_status status =
-        pkv_get_typed(store->handle, key.bytes, small, sizeof small, &bytes.size, &type);
-    if (!status && bytes.size > sizeof small) {
-        scratch = lpkv_scratch_take(L, store);
-        status = read_large(store, scratch, &key, &bytes.size, &type);
-        bytes.data = scratch->data;
-    }
-    if (status)
-        (void)(status == PKV_NOT_FOUND || lpkv_push_detail(L, status));
-    else
-        status = lpkv_value_push(L, store, bytes, type);
-    if (scratch) lpkv_scratch_give_back(store, scratch);
-    if (status == PKV_NOT_FOUND) lua_settop(L, top);
-    return status;
+    pkv_status status = pkv_get_typed(store->handle, key.bytes, small, sizeof small, &size, &type);
+    if (!status && size > sizeof small) return fetch_large(L, store, &key, size);
+    return push(L, store, status, (pkv_bytes){small, size}, type);
 }
 
 int lpkv_index_store(lua_State *L) {
