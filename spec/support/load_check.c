@@ -134,7 +134,8 @@ static uint32_t buckets_of(const model *it) {
     return buckets;
 }
 
-/* The buckets that changes one by one make of the entries, most of them set but once. */
+/* The buckets that changes one by one make of the entries, most of them set but once: none is
+ * merged while entries only come. */
 static uint32_t buckets_wanted(const model *it) {
     memory m;
     memory_change change;
@@ -142,11 +143,14 @@ static uint32_t buckets_wanted(const model *it) {
     for (uint32_t id = 0; id < IDS; id++) {
         if (it->sizes[id] == ABSENT) continue;
         memory_key key = key_of(it, id);
+        const table *t = &shard_of(&m, key.shard)->table;
+        uint32_t before = t->buckets;
         memory_begin(&m, key.shard);
         if (CHECK(memory_prepare_set(&m, &key, value_of(id, 0), PKV_BYTES, &change) == PKV_OK)) {
             memory_apply(&m, &change);
         }
         memory_end(&m, key.shard);
+        CHECK(t->buckets >= before);
     }
     uint32_t buckets = 0;
     for (uint32_t i = 0; i < m.shard_count; i++) buckets += shard_of(&m, i)->table.buckets;

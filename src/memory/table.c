@@ -12,7 +12,7 @@
  * where full lines and nothing else would be 5.3. Nodes are few and dense, so a node costs less
  * than a line. */
 #define LOAD 12u
-/* Buckets are merged below 3/4 of it. */
+/* Two buckets are merged once there are no more entries than 3/4 of what one bucket less holds. */
 #define MERGE_LOAD(full) ((full) / 4 * 3)
 /* Nodes that joining a full line to a chain can ask for. */
 #define MERGE_NODES 3u
@@ -344,10 +344,10 @@ static uint64_t entries_for(uint32_t buckets) {
 
 void table_balance(shard *s) {
     uint64_t entries = counter_get(&s->entries);
-    uint64_t full = entries_for(s->table.buckets);
-    if (entries > full) {
+    uint32_t buckets = s->table.buckets;
+    if (entries > entries_for(buckets)) {
         split(s);
-    } else if (entries < MERGE_LOAD(full) && s->table.buckets > 1) {
+    } else if (buckets > 1 && entries <= MERGE_LOAD(entries_for(buckets - 1))) {
         merge(s);
     }
 }
