@@ -1,8 +1,9 @@
 /* group_commit.c - see group_commit.h. */
 #include "group_commit.h"
 
-/* Of the last flush's time, so much at most is spent on waiting for others. */
-#define PATIENCE 0.5
+/* Of the last flush's time, so much at most is spent on waiting for others; in seconds, so much. */
+#define PATIENCE     0.5
+#define PATIENCE_MAX 0.001
 /* Where nobody came, so many flushes go by before any is waited for again. */
 #define DISCOURAGED 32u
 
@@ -18,6 +19,7 @@ static void wait_for_others(group_commit *g) {
     unsigned here = look(g), came = here;
     if (here >= g->expected) return;
     double start = os_now(), patience = g->seconds * PATIENCE;
+    if (patience > PATIENCE_MAX) patience = PATIENCE_MAX;
     while (came < g->expected && os_now() - start < patience) {
         os_back_off(0);
         came = look(g);
@@ -65,15 +67,17 @@ void group_begin(group_commit *g) {
     os_lock(&g->lock);
     while (g->flushing) os_wait(&g->ended, &g->lock);
     g->flushing = true;
+    g->began = 0; /* says nothing of how long a flush takes */
     os_unlock(&g->lock);
-    g->began = os_now();
 }
 
 void group_end(group_commit *g, uint64_t durable) {
     os_lock(&g->lock);
     g->flushing = false;
-    g->seconds = os_now() - g->began;
-    g->expected = g->served + g->waiting;
+    if (g->began > 0) {
+        g->seconds = os_now() - g->began;
+        g->expected = g->served + g->waiting;
+    }
     if (durable > g->durable) g->durable = durable;
     os_wake_all(&g->ended);
     os_unlock(&g->lock);

@@ -75,8 +75,7 @@ static int map_piece(log_file *file, uint64_t start, uint64_t size) {
 /* So that the page cache has the room in larger pieces than a mapping would ask for one by one:
  * mapping it then takes a quarter of the time. */
 static int write_zeros(const log_file *file, uint64_t from, uint64_t to) {
-    static uint8_t
-        zeros[ZEROS_BYTES]; /* not const, so that the library's file has no room for it */
+    static uint8_t zeros[ZEROS_BYTES]; /* not const: that would lie in the library's file */
     int error = 0;
     if (from < file->opened_at && !PLANTED(zero_from_page)) from = file->opened_at;
     for (; from < to && !error; from += ZEROS_BYTES) {
