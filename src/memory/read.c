@@ -5,6 +5,7 @@
 
 /* A longer block is read under the lock. */
 #define PEEK_BYTES 2048u
+
 typedef struct reading {
     const shard *s;
     table_key key;
