@@ -4,8 +4,8 @@
  * one at a time. Those whom a flush has served tend to come again at once, one after the other;
  * were the first of them to flush alone, the others would wait for his flush and for one more. So a
  * new flusher waits until as many are there as were served by the last flush or came during it, but
- * no longer than a part of what that took (a group commit timer, as in Helland et al. 1987), and
- * seldom, where that was in vain. Whoever is alone never waits.
+ * no longer than a part of what that took, and a millisecond (a group commit timer, as in Helland
+ * et al. 1987), and seldom, where that was in vain. Whoever is alone never waits.
  */
 #ifndef PKV_GROUP_COMMIT_H
 #define PKV_GROUP_COMMIT_H

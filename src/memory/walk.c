@@ -116,20 +116,15 @@ static bool copy_stretch(stretch *st, uint64_t position, walk_step *step) {
     return false;
 }
 
-/* The line of the bucket at a position, as far as there is one. */
-static uint32_t line_at(const shard *s, uint64_t position) {
-    return table_line(s, table_bucket(table_buckets(&s->table), coordinate(position)));
-}
-
 /* Asks for what the next step will read, and for the line that the step after it will. */
 static void prefetch_next(const shard *s, const stretch *st) {
     uint64_t length = st->end - st->from;
     if (st->end + length >= WALK_END) return;
-    slots next = table_line_slots(s, line_at(s, st->end));
+    slots next = table_line_slots(s, table_line_of(s, coordinate(st->end)));
     for (unsigned i = 0; i < next.capacity; i++) {
         prefetch_block(shard_at(s, word_get(&next.offsets[i])), 0);
     }
-    __builtin_prefetch(shard_at(s, line_at(s, st->end + length)));
+    __builtin_prefetch(shard_at(s, table_line_of(s, coordinate(st->end + length))));
 }
 
 static void copy_locked(stretch *st, shard *s, uint64_t position, walk_step *step) {
