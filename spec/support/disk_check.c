@@ -183,10 +183,40 @@ static uint64_t size_of(const log_file *file) {
     return size;
 }
 
+static pkv_status append_to(log_file *file, const record *entry, uint32_t seed) {
+    early_record early;
+    bool broken = false;
+    record unmarked = {.key = entry->key, .value = entry->value};
+    early_record_encode(&early, &unmarked, seed);
+    return log_file_append(file, entry, &early, false, &broken);
+}
+
+/* What has been encoded for another file, or when nothing was to be said with it, is not written.
+ */
+static void check_early(bool map) {
+    static const file_name name = {1, 0, 1, FILE_DIFF};
+    log_file *file = NULL;
+    check(wal_create_files(&folder, 1, 1) == PKV_OK, "create");
+    check(log_file_open(&folder, &name, SALT, 0, map, &file) == PKV_OK, "open");
+    record entry = {0};
+    uint64_t size = 0;
+    for (uint32_t key = 0; key < 8; key++) {
+        entry = record_of(&key, 100);
+        entry.flushed = key & 1 ? file->tail : 0;
+        entry.previous_size = key & 2 ? 1000 : 0;
+        size += record_size(&entry);
+        check(append_to(file, &entry, file->seed + (key >> 2)) == PKV_OK, "append");
+        check(file->tail == size, "with all that it is to say");
+    }
+    check(log_file_seal(file) == PKV_OK && size_of(file) == size, "seal");
+    log_file_close(file);
+    check(count_records(1, 0, 1) == 8, "for this file");
+    wal_remove_files(&folder, 1, 1);
+}
+
 static void check_room(void) {
     static const file_name name = {1, 0, 1, FILE_DIFF};
     log_file *file = NULL;
-    bool broken = false;
     check(wal_create_files(&folder, 1, 1) == PKV_OK, "create");
     fail_reserving(WAL_SEGMENT_MAX);
     check(log_file_open(&folder, &name, SALT, 0, true, &file) == PKV_OK, "open");
@@ -200,7 +230,7 @@ static void check_room(void) {
     check(size_of(file) == size, "which fails");
     for (uint32_t key = 0; file->tail < 2 * WAL_SEGMENT_MAX; key++) {
         record entry = record_of(&key, 100000);
-        check(log_file_append(file, &entry, false, &broken) == PKV_OK, "append");
+        check(append_to(file, &entry, file->seed) == PKV_OK, "append");
     }
     log_file_forget(file, WAL_SEGMENT_MAX / 2);
     check(file->forgotten == WAL_SEGMENT_MAX / 2, "a view that is dropped");
@@ -264,6 +294,8 @@ int main(void) {
     check_short_of_addresses(0, 0);
     check_short_of_addresses(WAL_SEGMENT_MAX, WAL_SEGMENT_MAX);
     check_room();
+    check_early(true);
+    check_early(false);
     check_pending();
     os_folder_close(&folder);
     check(rmdir(path) == 0, "nothing is left");

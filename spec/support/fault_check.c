@@ -65,8 +65,6 @@ static const fault faults[] = {
     {"pthread_create", PROBE_ERROR, EAGAIN, false},
     {"pthread_sigmask", PROBE_ERROR, EINVAL, false},
     {"pthread_mutex_init", PROBE_ERROR, ENOMEM, false},
-    {"pthread_mutexattr_init", PROBE_ERROR, ENOMEM, false},
-    {"pthread_mutexattr_settype", PROBE_ERROR, EINVAL, false},
     {"pthread_cond_init", PROBE_ERROR, ENOMEM, false},
     {"pthread_condattr_init", PROBE_ERROR, ENOMEM, false},
     {"pthread_condattr_setclock", PROBE_ERROR, EINVAL, false},

@@ -136,6 +136,36 @@ pkv_status log_file_write_out(log_file *file) {
     return PKV_OK;
 }
 
+void early_record_encode(early_record *early, const record *entry, uint32_t seed) {
+    early->size = record_size(entry);
+    early->seed = seed;
+    if (early->size > EARLY_RECORD_MAX) {
+        early->size = 0;
+    } else {
+        record_encode(entry, seed, early->bytes);
+    }
+}
+
+static bool is_good(const log_file *file, const record *entry, const early_record *early) {
+    if (early->size == 0) return false;
+    if (early->seed != file->seed && !PLANTED(believe_early_seed)) return false;
+    return (entry->flushed == 0 && entry->previous_size == 0) || PLANTED(omit_marks);
+}
+
+/* `early` may be NULL. */
+static size_t size_of(const record *entry, const early_record *early) {
+    return early ? early->size : record_size(entry);
+}
+
+static void write_record(const log_file *file, const record *entry, const early_record *early,
+                         uint8_t *out) {
+    if (early) {
+        memcpy(out, early->bytes, early->size);
+    } else {
+        record_encode(entry, file->seed, out);
+    }
+}
+
 /* Takes the record back that could not be written: what part of it lies in the file must not be
  * read as a record after a crash. */
 static void take_back(log_file *file, size_t size, bool *broken) {
@@ -146,15 +176,16 @@ static void take_back(log_file *file, size_t size, bool *broken) {
     atomic_store_explicit(&file->ready, page_floor(kept), memory_order_relaxed);
 }
 
-static pkv_status append_buffered(log_file *file, const record *entry, size_t size, bool keep,
-                                  bool *broken) {
+static pkv_status append_buffered(log_file *file, const record *entry, const early_record *early,
+                                  bool keep, bool *broken) {
     pkv_status status = PKV_OK;
+    size_t size = size_of(entry, early);
     if (file->buffered > 0 && file->buffered + size > FILE_BUFFER_BYTES) {
         status = log_file_write_out(file);
     }
     if (!status) status = buffer_reserve(file, size);
     if (status) return status;
-    record_encode(entry, file->seed, file->buffer + file->buffered);
+    write_record(file, entry, early, file->buffer + file->buffered);
     file->buffered += size;
     file->tail += size;
     if (keep && file->buffered < FILE_BUFFER_BYTES) return PKV_OK;
@@ -167,16 +198,18 @@ static pkv_status append_buffered(log_file *file, const record *entry, size_t si
     return status;
 }
 
-pkv_status log_file_append(log_file *file, const record *entry, bool keep, bool *broken) {
-    size_t size = record_size(entry);
+pkv_status log_file_append(log_file *file, const record *entry, const early_record *early,
+                           bool keep, bool *broken) {
+    if (!is_good(file, entry, early)) early = NULL;
+    size_t size = size_of(entry, early);
     while (file->tail + size > atomic_load_explicit(&file->ready, memory_order_acquire)) {
         pkv_status status = log_file_make_room(file, file->tail + size + WAL_SEGMENT_MIN);
         if (status) return status;
     }
     if (!atomic_load_explicit(&file->mapped, memory_order_relaxed)) {
-        return append_buffered(file, entry, size, keep, broken);
+        return append_buffered(file, entry, early, keep, broken);
     }
-    record_encode(entry, file->seed, file->base + (file->tail - file->map_start));
+    write_record(file, entry, early, file->base + (file->tail - file->map_start));
     file->tail += size;
     return PKV_OK;
 }

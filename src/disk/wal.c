@@ -25,6 +25,7 @@
 typedef struct wal_shard {
     os_mutex append;
     log_file *file, *retired, *next;
+    _Atomic uint32_t seed;  /* of `file`; read without the lock, and may be out of date then */
     uint64_t wake_at;       /* tail at which the keeper is to make room */
     uint64_t flushed;       /* to be said by a record; 0: nothing new to say */
     uint64_t previous_size; /* likewise */
@@ -135,6 +136,11 @@ static pkv_status open_file(wal *log, uint64_t ordinal, uint32_t shard, uint64_t
     return PKV_OK;
 }
 
+static void use_file(wal_shard *s, log_file *file) {
+    s->file = file;
+    atomic_store_explicit(&s->seed, file->seed, memory_order_relaxed);
+}
+
 /* Room that is kept ahead of a file's tail. */
 static uint64_t window_of(uint64_t tail) {
     uint64_t window = tail / 2;
@@ -151,9 +157,18 @@ static void wake_keeper(wal *log) {
     os_unlock(&log->keeper_lock);
 }
 
+/* Called only where there is something: a line that nobody writes to stays in all caches. */
+static void note_said(wal_shard *s, const record *entry, uint64_t size) {
+    if (size <= MARKED_RECORD_MAX && entry->key.size > 0) s->flushed = 0;
+    s->previous_size = 0;
+}
+
 pkv_status wal_append(wal *log, uint32_t shard, record *entry, uint64_t *position) {
     wal_shard *s = &log->shards[shard];
     bool keep = log->options.sync == PKV_SYNC_BUFFERED, broken = false, wake = false;
+    early_record early;
+    entry->flushed = entry->previous_size = 0;
+    early_record_encode(&early, entry, atomic_load_explicit(&s->seed, memory_order_relaxed));
     os_lock(&s->append);
     if (atomic_load_explicit(&log->broken, memory_order_acquire) && !PLANTED(append_to_broken)) {
         os_unlock(&s->append);
@@ -163,10 +178,9 @@ pkv_status wal_append(wal *log, uint32_t shard, record *entry, uint64_t *positio
     entry->previous_size = s->previous_size;
     log_file *file = s->file;
     uint64_t tail = file->tail;
-    pkv_status status = log_file_append(file, entry, keep, &broken);
+    pkv_status status = log_file_append(file, entry, &early, keep, &broken);
     if (!status) {
-        if (file->tail - tail <= MARKED_RECORD_MAX && entry->key.size > 0) s->flushed = 0;
-        s->previous_size = 0;
+        if (entry->flushed | entry->previous_size) note_said(s, entry, file->tail - tail);
         *position = file->position + file->tail;
         if (file->tail > s->wake_at) {
             s->wake_at = WAKE_NEVER;
@@ -291,7 +305,7 @@ pkv_status wal_rotate(wal *log) {
         s->flushed = 0;
         s->wake_at = 0;
         s->retired = s->file;
-        s->file = s->next;
+        use_file(s, s->next);
         s->next = NULL;
         os_unlock(&s->append);
     }
@@ -469,8 +483,10 @@ pkv_status wal_open(const os_folder *folder, const wal_options *options, uint64_
     if (status) return status;
     for (uint32_t i = 0; i < options->shard_count && !status; i++) {
         wal_shard *s = &log->shards[i];
-        status = open_file(log, ordinal, i, tails[i], &s->file);
-        if (!status) status = log_file_make_room(s->file, tails[i] + WAL_SEGMENT_MIN / 2);
+        log_file *file = NULL;
+        status = open_file(log, ordinal, i, tails[i], &file);
+        if (file) use_file(s, file);
+        if (!status) status = log_file_make_room(file, tails[i] + WAL_SEGMENT_MIN / 2);
         s->flushed = tails[i];
         log->start += tails[i];
     }

@@ -90,8 +90,10 @@ typedef pthread_t os_thread;
 
 int os_mutex_init(os_mutex *mutex);
 void os_mutex_destroy(os_mutex *mutex);
+/* Where somebody has it: tries again for some microseconds, and then sleeps. */
+void os_lock_contended(os_mutex *mutex);
 static inline void os_lock(os_mutex *mutex) {
-    (void)pthread_mutex_lock(mutex);
+    if (pthread_mutex_trylock(mutex) != 0) os_lock_contended(mutex);
 }
 static inline void os_unlock(os_mutex *mutex) {
     (void)pthread_mutex_unlock(mutex);

@@ -48,19 +48,30 @@ void os_discard(void *base, size_t size) {
 
 /* ---- Threads */
 
+/* The longest wait between two tries to lock; all together take some 10 microseconds. */
+#define PAUSES_MAX 128u
+
 int os_mutex_init(os_mutex *mutex) {
-#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
-    /* Most are held for less time than it takes to fall asleep. */
-    pthread_mutexattr_t attributes;
-    int error = pthread_mutexattr_init(&attributes);
-    if (error) return error;
-    error = pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
-    if (!error) error = pthread_mutex_init(mutex, &attributes);
-    (void)pthread_mutexattr_destroy(&attributes);
-    return error;
-#else
     return pthread_mutex_init(mutex, NULL);
+}
+
+/* Tells the processor that the thread waits for another one. */
+static void pause_briefly(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
 #endif
+}
+
+/* Most locks are held for less time than it takes to fall asleep. Each try takes the line of the
+ * lock away from its holder, so they grow rare (exponential backoff, Anderson 1990). */
+void os_lock_contended(os_mutex *mutex) {
+    for (unsigned pauses = 1; pauses <= PAUSES_MAX; pauses *= 2) {
+        for (unsigned i = 0; i < pauses; i++) pause_briefly();
+        if (pthread_mutex_trylock(mutex) == 0) return;
+    }
+    (void)pthread_mutex_lock(mutex);
 }
 
 void os_mutex_destroy(os_mutex *mutex) {
