@@ -13,6 +13,7 @@ local UNTESTED = {
    ["pkv/ffi.lua and the module pkv are of different versions"] = "two versions mixed",
    ["module 'pkv.ffi' not found"] = "Lua's own, which is looked for",
    ["pkv cursor"] = "a metatable's name",
+   ["prefetchw %0"] = "an instruction",
    ["not an iterator"] = "a mistake in ffi.lua",
    ["no room for a nested table"] = "the end of Lua's stack",
    ["no room for a message"] = "the end of Lua's stack",

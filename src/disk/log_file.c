@@ -7,10 +7,14 @@
 #include "../bytes/checksum.h"
 #include "../bytes/limits.h"
 #include "../bytes/planted.h"
+#include "../bytes/prefetch.h"
 #include "../os/error.h"
 
 #define BUFFER_START ((size_t)4 << 10)
 #define ZEROS_BYTES  ((size_t)128 << 10)
+/* Cache lines that a small record takes. */
+#define LINES_AHEAD 2u
+#define CACHE_LINE  64u
 
 static uint64_t page_floor(uint64_t offset) {
     return offset - offset % os_page_size();
@@ -157,6 +161,12 @@ static size_t size_of(const record *entry, const early_record *early) {
     return early ? early->size : record_size(entry);
 }
 
+/* The lines of the next records or two. The keeper has written them, so they are in another core's
+ * cache, if in any. */
+static void prefetch_room(const uint8_t *at) {
+    for (unsigned i = LINES_AHEAD; i < 3 * LINES_AHEAD; i++) prefetch_to_write(at + i * CACHE_LINE);
+}
+
 static void write_record(const log_file *file, const record *entry, const early_record *early,
                          uint8_t *out) {
     if (early) {
@@ -209,7 +219,9 @@ pkv_status log_file_append(log_file *file, const record *entry, const early_reco
     if (!atomic_load_explicit(&file->mapped, memory_order_relaxed)) {
         return append_buffered(file, entry, early, keep, broken);
     }
-    write_record(file, entry, early, file->base + (file->tail - file->map_start));
+    uint8_t *out = file->base + (file->tail - file->map_start);
+    prefetch_room(out);
+    write_record(file, entry, early, out);
     file->tail += size;
     return PKV_OK;
 }
