@@ -14,7 +14,7 @@
 static const char store_magic = 's'; /* its address is what matters */
 
 lpkv_store *lpkv_to_store(lua_State *L, int index) {
-    lpkv_unwrap(L, index);
+    if (LUA_VERSION_NUM == 501) lpkv_unwrap(L, index); /* what LuaJIT is, too */
     lpkv_store *store = lua_touserdata(L, index);
     if (!store || lua_rawlen(L, index) <= sizeof *store) return NULL; /* light ones have 0 */
     return store->magic == &store_magic ? store : NULL;
