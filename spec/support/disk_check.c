@@ -228,6 +228,12 @@ static void check_room(void) {
     check(log_file_make_room(file, size + 1) == PKV_NO_SPACE, "but more does");
     heal();
     check(size_of(file) == size, "which fails");
+    if (atomic_load(&file->mapped)) {
+        fail_from("pwrite", ENOSPC, 1, PROBE_EVER);
+        check(log_file_make_room(file, size + (1u << 20)) == PKV_NO_SPACE, "or its zeros do");
+        heal();
+        check(atomic_load(&file->ready) == size, "and then there is none");
+    }
     for (uint32_t key = 0; file->tail < 2 * WAL_SEGMENT_MAX; key++) {
         record entry = record_of(&key, 100000);
         check(append_to(file, &entry, file->seed) == PKV_OK, "append");
