@@ -48,6 +48,13 @@ local function damage(name, offset, new)
    helper.write(path .. "/" .. name, new and disk.patched(bytes, offset, new) or disk.flipped(bytes, offset, 3))
 end
 
+--- What is told of a record that cannot be read. As the last one of a log whose size is not known it
+-- ends with its last byte that is not zero: a checksum may end in zeros.
+local function range_of(record)
+   local used = disk.used(helper.read(path .. "/" .. LOG))
+   return { LOG, record.from, math.min(record.upto, used) - record.from }
+end
+
 --- Skipped ranges as the output tells them: { file, offset, bytes }.
 local function ranges(out)
    local found = {}
@@ -94,7 +101,7 @@ describe("pkv repair of a sound store", function()
       damage(LOG, records[2].upto - 1)
       code, out, output = repair()
       assert.equal(LOST, code)
-      assert.same({ { LOG, records[2].from, records[2].upto - records[2].from } }, ranges(out))
+      assert.same({ range_of(records[2]) }, ranges(out))
       assert.same({ a = "one" }, helper.content_of(output))
    end)
 
@@ -263,7 +270,7 @@ describe("pkv repair without a manifest", function()
             damage(LOG, hit.upto - 8) -- in the value: a reader without checksums would believe it
             code, out, output = repair("--keys", "string")
             assert.equal(LOST, code, out)
-            assert.same({ { LOG, hit.from, hit.upto - hit.from } }, ranges(out))
+            assert.same({ range_of(hit) }, ranges(out))
             local lost = content[hit.key]
             content[hit.key] = nil
             assert.same(content, helper.content_of(output))

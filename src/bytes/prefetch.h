@@ -1,8 +1,10 @@
-/* prefetch.h - asking for a cache line that is about to be written. Any address is harmless. */
+/* prefetch.h - cache lines, and asking for one that is about to be written. Any address will do. */
 #ifndef PKV_PREFETCH_H
 #define PKV_PREFETCH_H
 
 #include "../os/visibility.h"
+
+#define CACHE_LINE 64u
 
 static inline void prefetch_to_write(const void *at) {
 #ifdef __x86_64__

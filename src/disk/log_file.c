@@ -14,7 +14,6 @@
 #define ZEROS_BYTES  ((size_t)128 << 10)
 /* Cache lines that a small record takes. */
 #define LINES_AHEAD 2u
-#define CACHE_LINE  64u
 
 static uint64_t page_floor(uint64_t offset) {
     return offset - offset % os_page_size();
@@ -140,24 +139,8 @@ pkv_status log_file_write_out(log_file *file) {
     return PKV_OK;
 }
 
-void early_record_encode(early_record *early, const record *entry, uint32_t seed) {
-    early->size = record_size(entry);
-    early->seed = seed;
-    if (early->size > EARLY_RECORD_MAX) {
-        early->size = 0;
-    } else {
-        record_encode(entry, seed, early->bytes);
-    }
-}
-
-static bool is_good(const log_file *file, const record *entry, const early_record *early) {
-    if (early->size == 0) return false;
-    if (early->seed != file->seed && !PLANTED(believe_early_seed)) return false;
-    return (entry->flushed == 0 && entry->previous_size == 0) || PLANTED(omit_marks);
-}
-
 /* `early` may be NULL. */
-static size_t size_of(const record *entry, const early_record *early) {
+static size_t encoded_size(const record *entry, const early_record *early) {
     return early ? early->size : record_size(entry);
 }
 
@@ -189,7 +172,7 @@ static void take_back(log_file *file, size_t size, bool *broken) {
 static pkv_status append_buffered(log_file *file, const record *entry, const early_record *early,
                                   bool keep, bool *broken) {
     pkv_status status = PKV_OK;
-    size_t size = size_of(entry, early);
+    size_t size = encoded_size(entry, early);
     if (file->buffered > 0 && file->buffered + size > FILE_BUFFER_BYTES) {
         status = log_file_write_out(file);
     }
@@ -210,8 +193,8 @@ static pkv_status append_buffered(log_file *file, const record *entry, const ear
 
 pkv_status log_file_append(log_file *file, const record *entry, const early_record *early,
                            bool keep, bool *broken) {
-    if (!is_good(file, entry, early)) early = NULL;
-    size_t size = size_of(entry, early);
+    if (!early_record_serves(early, entry, file->seed)) early = NULL;
+    size_t size = encoded_size(entry, early);
     while (file->tail + size > atomic_load_explicit(&file->ready, memory_order_acquire)) {
         pkv_status status = log_file_make_room(file, file->tail + size + WAL_SEGMENT_MIN);
         if (status) return status;

@@ -46,17 +46,6 @@ pkv_status log_file_open(const os_folder *folder, const file_name *name, uint64_
 /* Makes room for `size` bytes behind the tail, or as much of it as one small step does. */
 pkv_status log_file_make_room(log_file *file, uint64_t upto);
 
-/* A record as bytes, made before the lock is taken under which it is appended: good for a file of
- * this seed, as long as there is nothing to be said with it (flushed, previous_size). */
-#define EARLY_RECORD_MAX 512u
-typedef struct early_record {
-    size_t size; /* 0: it is too long */
-    uint32_t seed;
-    uint8_t bytes[EARLY_RECORD_MAX];
-} early_record;
-
-void early_record_encode(early_record *early, const record *entry, uint32_t seed);
-
 /* Appends the record, which may have been encoded early. `keep` leaves it in the buffer where there
  * is one. On error the file holds what it held; should even that be in doubt, *broken is set. */
 pkv_status log_file_append(log_file *file, const record *entry, const early_record *early,

@@ -80,6 +80,22 @@ void record_encode(const record *entry, uint32_t seed, uint8_t *out) {
     store_u32(at, sum);
 }
 
+void early_record_encode(early_record *early, const record *entry, uint32_t seed) {
+    early->size = record_size(entry);
+    early->seed = seed;
+    if (early->size > EARLY_RECORD_MAX) {
+        early->size = 0;
+    } else {
+        record_encode(entry, seed, early->bytes);
+    }
+}
+
+bool early_record_serves(const early_record *early, const record *entry, uint32_t seed) {
+    if (early->size == 0) return false;
+    if (early->seed != seed && !PLANTED(believe_early_seed)) return false;
+    return (entry->flushed == 0 && entry->previous_size == 0) || PLANTED(omit_marks);
+}
+
 /* ---- Reading */
 
 static inline const uint8_t *skip(const uint8_t *at, const uint8_t *end, uint64_t size) {

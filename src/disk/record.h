@@ -24,6 +24,19 @@ size_t record_size(const record *entry);
 /* Writes record_size(entry) bytes. */
 void record_encode(const record *entry, uint32_t seed, uint8_t *out);
 
+/* A record that is encoded before it is known for certain which file it will lie in, and what there
+ * will be to say with it (flushed, previous_size). */
+#define EARLY_RECORD_MAX 512u
+typedef struct early_record {
+    size_t size; /* 0: it is too long */
+    uint32_t seed;
+    uint8_t bytes[EARLY_RECORD_MAX];
+} early_record;
+
+void early_record_encode(early_record *early, const record *entry, uint32_t seed);
+/* Whether it is what record_encode would write now. */
+bool early_record_serves(const early_record *early, const record *entry, uint32_t seed);
+
 typedef enum record_result {
     RECORD_OK,
     RECORD_END,   /* no bytes, or a zero length: nothing was written here */

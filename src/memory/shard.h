@@ -17,6 +17,7 @@
 #define PKV_SHARD_H
 
 #include <stdalign.h>
+#include "../bytes/prefetch.h"
 #include "../os/os.h"
 #include "arena.h"
 #include "memory.h"
@@ -24,8 +25,6 @@
 #include "table.h"
 #include "upkeep.h"
 #include "../os/visibility.h"
-
-#define CACHE_LINE 64
 
 typedef struct shard {
     arena arena;
