@@ -39,7 +39,7 @@ describe("the platform layer", function()
       for name in ([[
          memset strlen strcmp strrchr free sigfillset getpid clock_gettime sysconf
          closedir pthread_join pthread_cond_timedwait sched_yield getpriority syscall
-         pthread_mutex_lock pthread_mutex_trylock pthread_mutex_destroy pthread_cond_destroy pthread_condattr_destroy
+         pthread_mutex_lock pthread_mutex_destroy pthread_cond_destroy pthread_condattr_destroy
          pthread_rwlock_destroy pthread_rwlockattr_destroy
          dladdr dlopen]]):gmatch "%S+" do
          known[name] = true

@@ -78,10 +78,14 @@ static pkv_status put_entry(pkv *store, const walk_step *step, const walk_entry 
     return snapshot_put(out, key, (pkv_bytes){large->bytes, size}, type);
 }
 
+/* Steps of a walk, of a dozen entries each, after which the thread yields. */
+#define STEPS_A_TURN 64u
+
 static pkv_status put_shard(pkv *store, uint32_t shard, walk_step *step, walk_step *large,
                             snapshot_writer *out) {
     uint64_t position = 0;
-    for (;;) {
+    for (unsigned turn = 1;; turn++) {
+        if (turn % STEPS_A_TURN == 0) os_yield();
         pkv_status status = memory_walk(&store->memory, shard, &position, step);
         if (status) return status == PKV_NOT_FOUND ? PKV_OK : status;
         for (size_t i = 0; i < step->count; i++) {

@@ -2,7 +2,8 @@
  * question is made inaccessible; in the signal that follows, in the midst of a look or a change,
  * another change is made, or the lock is asked who holds it.
  *
- * And a snapshot waits for every writer who holds his lock while the log is replaced. */
+ * And a snapshot waits for every writer who holds his lock while the log is replaced; and a latch
+ * has one holder at a time, whether the others spin or sleep. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -294,6 +295,37 @@ static void check_snapshots(void) {
     if (system(command) != 0) printf("cannot remove %s\n", path);
 }
 
+/* ---- Latches */
+
+#define THREADS 4
+#define TURNS   20000u
+
+static os_latch latch;
+static unsigned turns; /* not atomic, and so of the holder alone */
+
+static void *take_turns(void *context) {
+    (void)context;
+    for (unsigned i = 0; i < TURNS; i++) {
+        os_latch_take(&latch);
+        unsigned seen = turns;
+        if (i % (TURNS / 5) == 0) take_time(); /* long enough for the others to fall asleep */
+        turns = seen + 1;
+        os_latch_release(&latch);
+    }
+    return NULL;
+}
+
+static void check_latch(void) {
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        if (pthread_create(&threads[i], NULL, take_turns, NULL) != 0) exit(1);
+    }
+    for (int i = 0; i < THREADS; i++) (void)pthread_join(threads[i], NULL);
+    bool all = turns == THREADS * TURNS;
+    all ? passed++ : failed++;
+    if (!all) printf("not ok: a latch has one holder at a time (%u turns)\n", turns);
+}
+
 int main(void) {
     struct sigaction action = {.sa_sigaction = on_touch, .sa_flags = SA_SIGINFO};
     if (sigaction(SIGSEGV, &action, NULL) != 0) return 1;
@@ -304,6 +336,7 @@ int main(void) {
         memory_destroy(&m, true);
     }
     check_snapshots();
+    check_latch();
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

@@ -21,7 +21,7 @@ static void wait_for_others(group_commit *g) {
     double start = os_now(), patience = g->seconds * PATIENCE;
     if (patience > PATIENCE_MAX) patience = PATIENCE_MAX;
     while (came < g->expected && os_now() - start < patience) {
-        os_back_off(0);
+        os_yield();
         came = look(g);
     }
     if (came == here) g->discouraged = DISCOURAGED;

@@ -12,6 +12,9 @@
 #include "../os/error.h"
 #include "../os/parallel.h"
 
+/* Batches of records that are read back, after which the thread yields. */
+#define BATCHES_A_TURN 32u
+
 struct snapshot_writer {
     int fd;
     char name[FILE_NAME_BYTES];
@@ -139,9 +142,10 @@ static pkv_status check_shard(void *context, size_t shard) {
     os_file_drop_cache(in.fd);
     uint64_t entries = 0;
     reader_batch batch = {.ended = RECORD_OK};
-    while (!status && batch.ended == RECORD_OK) {
+    for (unsigned turn = 1; !status && batch.ended == RECORD_OK; turn++) {
         status = reader_next(&in, &batch);
         entries += batch.count;
+        if (turn % BATCHES_A_TURN == 0) os_yield();
     }
     if (!status && (in.offset != in.size || in.size != facts->size || entries != facts->entries ||
                     in.checksum != facts->checksum)) {

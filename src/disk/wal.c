@@ -18,12 +18,15 @@
 
 #define WAKE_NEVER UINT64_MAX
 /* Room is made in pieces of this size, so that a writer never waits long for one. */
-#define ROOM_STEP ((uint64_t)512 << 10)
+#define ROOM_STEP ((uint64_t)256 << 10)
+/* The keeper is woken when so much of the room has been used: often, so that he is done soon. He
+ * may have to share a processor with a writer. */
+#define REFILL ((uint64_t)512 << 10)
 /* How far behind the tail the process keeps its view of the file. */
 #define FORGET_LAG ((uint64_t)1 << 20)
 
 typedef struct wal_shard {
-    os_mutex append;
+    os_latch append; /* held while a record is copied, by a writer without room longer */
     log_file *file, *retired, *next;
     _Atomic uint32_t seed;  /* of `file`; read without the lock, and may be out of date then */
     uint64_t wake_at;       /* tail at which the keeper is to make room */
@@ -169,9 +172,9 @@ pkv_status wal_append(wal *log, uint32_t shard, record *entry, uint64_t *positio
     early_record early;
     entry->flushed = entry->previous_size = 0;
     early_record_encode(&early, entry, atomic_load_explicit(&s->seed, memory_order_relaxed));
-    os_lock(&s->append);
+    os_latch_take(&s->append);
     if (atomic_load_explicit(&log->broken, memory_order_acquire) && !PLANTED(append_to_broken)) {
-        os_unlock(&s->append);
+        os_latch_release(&s->append);
         return fail_read_only(log);
     }
     entry->flushed = s->flushed;
@@ -188,7 +191,7 @@ pkv_status wal_append(wal *log, uint32_t shard, record *entry, uint64_t *positio
         }
     }
     if (broken) wal_break(log);
-    os_unlock(&s->append);
+    os_latch_release(&s->append);
     if (wake) wake_keeper(log);
     return status;
 }
@@ -201,13 +204,13 @@ typedef struct flush_target {
 } flush_target;
 
 static pkv_status flush_files(wal *log, wal_shard *s, flush_target *target) {
-    os_lock(&s->append);
+    os_latch_take(&s->append);
     target->file = s->file;
     target->retired = s->retired;
     target->position = s->file->position + s->file->tail;
     target->tail = s->file->tail;
     pkv_status status = log_file_write_out(s->file);
-    os_unlock(&s->append);
+    os_latch_release(&s->append);
     if (status) return status; /* a full disk, say: nothing is lost, it may be tried again */
     if (target->retired) status = log_file_write_out(target->retired);
     if (PLANTED(flush_without_retired)) target->retired = NULL;
@@ -223,10 +226,10 @@ static pkv_status flush_shard(wal *log, wal_shard *s) {
     flush_target target;
     pkv_status status = flush_files(log, s, &target);
     if (!status) {
-        os_lock(&s->append);
+        os_latch_take(&s->append);
         if (s->file == target.file && !PLANTED(forget_marks)) s->flushed = target.tail;
         if (PLANTED(count_late_appends)) target.position = s->file->position + s->file->tail;
-        os_unlock(&s->append);
+        os_latch_release(&s->append);
     }
     group_end(&s->group, status ? 0 : target.position);
     return status;
@@ -248,9 +251,9 @@ pkv_status wal_wait(wal *log, uint32_t shard, uint64_t position) {
 }
 
 static uint64_t position_of(wal_shard *s) {
-    os_lock(&s->append);
+    os_latch_take(&s->append);
     uint64_t position = s->file->position + s->file->tail;
-    os_unlock(&s->append);
+    os_latch_release(&s->append);
     return position;
 }
 
@@ -265,10 +268,22 @@ pkv_status wal_sync(wal *log) {
 /* ---- Rotating */
 
 static uint64_t tail_of(wal_shard *s) {
-    os_lock(&s->append);
+    os_latch_take(&s->append);
     uint64_t tail = s->file->tail;
-    os_unlock(&s->append);
+    os_latch_release(&s->append);
     return tail;
+}
+
+/* As much room as the old file has: the disk will be busy with the snapshot after the switch. */
+static pkv_status make_first_room(wal_shard *s) {
+    uint64_t wanted = window_of(tail_of(s)), upto = 0;
+    pkv_status status = PKV_OK;
+    while (upto < wanted && !status) {
+        upto += wanted - upto < ROOM_STEP ? wanted - upto : ROOM_STEP;
+        status = log_file_make_room(s->next, upto);
+        os_yield();
+    }
+    return status;
 }
 
 pkv_status wal_prepare(wal *log, uint64_t ordinal) {
@@ -276,8 +291,7 @@ pkv_status wal_prepare(wal *log, uint64_t ordinal) {
     for (uint32_t i = 0; i < log->options.shard_count && !status; i++) {
         wal_shard *s = &log->shards[i];
         status = open_file(log, ordinal, i, 0, &s->next);
-        /* As much as the old file has: the disk will be busy with the snapshot after the switch. */
-        if (!status) status = log_file_make_room(s->next, window_of(tail_of(s)));
+        if (!status) status = make_first_room(s);
     }
     if (status) wal_abandon(log);
     return status;
@@ -297,7 +311,7 @@ pkv_status wal_rotate(wal *log) {
     }
     for (uint32_t i = 0; i < log->options.shard_count; i++) {
         wal_shard *s = &log->shards[i];
-        os_lock(&s->append);
+        os_latch_take(&s->append);
         s->next->position = s->file->position + s->file->tail;
         if (PLANTED(restart_positions)) s->next->position = 0;
         s->previous_size = s->file->tail;
@@ -307,7 +321,7 @@ pkv_status wal_rotate(wal *log) {
         s->retired = s->file;
         use_file(s, s->next);
         s->next = NULL;
-        os_unlock(&s->append);
+        os_latch_release(&s->append);
     }
     wake_keeper(log);
     return PKV_OK;
@@ -325,9 +339,9 @@ static pkv_status retire_shard(wal *log, wal_shard *s) {
         group_end(&s->group, 0);
         return status;
     }
-    os_lock(&s->append);
+    os_latch_take(&s->append);
     s->retired = NULL;
-    os_unlock(&s->append);
+    os_latch_release(&s->append);
     s->retired_size = old->tail;
     group_end(&s->group, old->position + old->tail);
     log_file_close(old);
@@ -354,15 +368,16 @@ pkv_status wal_retire(wal *log, uint64_t *sizes) {
 
 /* One piece of room for the shard. False where there is enough, or no more to be had. */
 static bool keep_step(wal_shard *s) {
-    os_lock(&s->append);
+    os_latch_take(&s->append);
     log_file *file = s->file;
     uint64_t tail = file->tail, window = window_of(tail);
     uint64_t ready = atomic_load_explicit(&file->ready, memory_order_relaxed);
     bool enough = ready >= tail + window;
     /* Should there be no more to be had, the writer will meet it, and say so: it is tried again
      * when he has come further. */
-    s->wake_at = enough ? ready - window / 2 : tail + WAL_SEGMENT_MIN / 2;
-    os_unlock(&s->append);
+    uint64_t used = window / 2 < REFILL ? window / 2 : REFILL;
+    s->wake_at = enough ? ready - window + used : tail + WAL_SEGMENT_MIN / 2;
+    os_latch_release(&s->append);
     if (tail > FORGET_LAG) log_file_forget(file, tail - FORGET_LAG);
     if (enough) return false;
     uint64_t piece = window < ROOM_STEP ? window : ROOM_STEP;
@@ -424,8 +439,7 @@ static void stop_keeper(wal *log) {
 /* ---- Opening and closing */
 
 static int init_shard(wal_shard *s, uint64_t durable) {
-    int error = os_mutex_init(&s->append);
-    if (!error) error = os_mutex_init(&s->keeping);
+    int error = os_mutex_init(&s->keeping);
     if (!error) error = group_init(&s->group, durable);
     return error;
 }
@@ -443,7 +457,6 @@ static void free_log(wal *log, void (*close)(log_file *file)) {
 static void destroy_locks(wal *log) {
     for (uint32_t i = 0; i < log->options.shard_count; i++) {
         wal_shard *s = &log->shards[i];
-        os_mutex_destroy(&s->append);
         os_mutex_destroy(&s->keeping);
         group_destroy(&s->group);
     }
@@ -536,9 +549,9 @@ uint64_t wal_bytes(wal *log) {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < log->options.shard_count; i++) {
         wal_shard *s = &log->shards[i];
-        os_lock(&s->append);
+        os_latch_take(&s->append);
         bytes += s->file->tail + (s->retired ? s->retired->tail : 0);
-        os_unlock(&s->append);
+        os_latch_release(&s->append);
     }
     return bytes;
 }
@@ -555,8 +568,8 @@ uint64_t wal_flushes(wal *log) {
 
 bool wal_is_mapped(wal *log) {
     wal_shard *s = &log->shards[0];
-    os_lock(&s->append);
+    os_latch_take(&s->append);
     bool mapped = atomic_load_explicit(&s->file->mapped, memory_order_relaxed);
-    os_unlock(&s->append);
+    os_latch_release(&s->append);
     return mapped;
 }

@@ -61,7 +61,7 @@ pkv_status memory_load(memory *m, const memory_item *items, size_t count, memory
 
 void memory_trim(memory *m, uint32_t index) {
     shard *s = shard_of(m, index);
-    os_lock(&s->writer);
+    os_latch_take(&s->writer);
     if (!PLANTED(keep_grown_index)) table_trim(s);
-    os_unlock(&s->writer);
+    os_latch_release(&s->writer);
 }

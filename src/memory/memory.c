@@ -9,18 +9,6 @@
 
 /* ---- Life */
 
-static bool locks_create(shard *s) {
-    if (os_mutex_init(&s->writer) != 0) return false;
-    if (seqlock_init(&s->lock) == 0) return true;
-    os_mutex_destroy(&s->writer);
-    return false;
-}
-
-static void locks_destroy(shard *s) {
-    seqlock_destroy(&s->lock);
-    os_mutex_destroy(&s->writer);
-}
-
 /* In a span that is all reserved. */
 static bool shard_create(const memory *m, uint32_t index) {
     uint8_t *base = region_span(&m->region, index);
@@ -31,7 +19,7 @@ static bool shard_create(const memory *m, uint32_t index) {
     s->fixed_keys = s->arena.fixed_keys = m->fixed_keys;
     s->seed = m->seed;
     if (!space_create(&s->arena.space, sizeof(shard), m->region.span)) return false;
-    return table_create(s) && locks_create(s);
+    return table_create(s) && seqlock_init(&s->lock) == 0;
 }
 
 pkv_status memory_create(memory *m, uint32_t shard_count, bool fixed_keys, uint64_t seed) {
@@ -53,14 +41,14 @@ pkv_status memory_create(memory *m, uint32_t shard_count, bool fixed_keys, uint6
 }
 
 void memory_destroy(memory *m, bool locks) {
-    for (uint32_t i = 0; locks && i < m->shard_count; i++) locks_destroy(shard_of(m, i));
+    for (uint32_t i = 0; locks && i < m->shard_count; i++) seqlock_destroy(&shard_of(m, i)->lock);
     region_destroy(&m->region);
     *m = (memory){0};
 }
 
 void memory_clear(memory *m, uint32_t index) {
     shard *s = shard_of(m, index);
-    os_lock(&s->writer);
+    os_latch_take(&s->writer);
     bool locked = seqlock_begin_write(&s->lock);
     arena_clear(&s->arena);
     space_clear(&s->arena.space);
@@ -70,17 +58,17 @@ void memory_clear(memory *m, uint32_t index) {
     counter_set(&s->value_bytes, 0);
     (void)table_create(s); /* needs one chunk, and one was committed at the start */
     seqlock_end_write(&s->lock, locked);
-    os_unlock(&s->writer);
+    os_latch_release(&s->writer);
 }
 
 /* ---- Changing */
 
 void memory_begin(memory *m, uint32_t index) {
-    os_lock(&shard_of(m, index)->writer);
+    os_latch_take(&shard_of(m, index)->writer);
 }
 
 void memory_end(memory *m, uint32_t index) {
-    os_unlock(&shard_of(m, index)->writer);
+    os_latch_release(&shard_of(m, index)->writer);
 }
 
 static void give_block(shard *s, uint32_t offset) {

@@ -9,6 +9,7 @@
 #define PKV_OS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -90,13 +91,29 @@ typedef pthread_t os_thread;
 
 int os_mutex_init(os_mutex *mutex);
 void os_mutex_destroy(os_mutex *mutex);
-/* Where somebody has it: tries again for some microseconds, and then sleeps. */
-void os_lock_contended(os_mutex *mutex);
 static inline void os_lock(os_mutex *mutex) {
-    if (pthread_mutex_trylock(mutex) != 0) os_lock_contended(mutex);
+    (void)pthread_mutex_lock(mutex);
 }
 static inline void os_unlock(os_mutex *mutex) {
     (void)pthread_mutex_unlock(mutex);
+}
+
+/* A lock for what is often done and short. All zeros is a free one. Whoever finds it taken tries
+ * again for some microseconds, then lets others run, and sleeps at last, for a moment each time:
+ * nobody is woken. So a plain store releases it, for which the processor need not wait. */
+typedef struct os_latch {
+    _Atomic uint32_t taken;
+} os_latch;
+
+static inline bool os_latch_try(os_latch *latch) {
+    return atomic_exchange_explicit(&latch->taken, 1, memory_order_acquire) == 0;
+}
+void os_latch_contended(os_latch *latch);
+static inline void os_latch_take(os_latch *latch) {
+    if (!os_latch_try(latch)) os_latch_contended(latch);
+}
+static inline void os_latch_release(os_latch *latch) {
+    atomic_store_explicit(&latch->taken, 0, memory_order_release);
 }
 
 /* Condition variables wait on the monotonic clock. */
@@ -124,8 +141,12 @@ static inline void os_rw_unlock(os_rwlock *lock) {
     (void)pthread_rwlock_unlock(lock);
 }
 
-/* Lets other threads run: call it in a loop with turn = 0, 1, 2 ... that waits for something short.
- * Sleeps from some turn on, so that a thread of less priority gets its turn too. */
+/* Lets another thread run that waits for this processor, if there is one. Long work does so every
+ * tenth of a millisecond or two: the kernel itself would let the other wait for a tick (1 to 10
+ * ms). */
+void os_yield(void);
+/* The same for a loop with turn = 0, 1, 2 ... that waits for something short. Sleeps from some turn
+ * on, so that a thread of less priority gets its turn too. */
 void os_back_off(unsigned turn);
 
 /* A thread with all signals blocked. */

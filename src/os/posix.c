@@ -48,30 +48,8 @@ void os_discard(void *base, size_t size) {
 
 /* ---- Threads */
 
-/* The longest wait between two tries to lock; all together take some 10 microseconds. */
-#define PAUSES_MAX 128u
-
 int os_mutex_init(os_mutex *mutex) {
     return pthread_mutex_init(mutex, NULL);
-}
-
-/* Tells the processor that the thread waits for another one. */
-static void pause_briefly(void) {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
-/* Most locks are held for less time than it takes to fall asleep. Each try takes the line of the
- * lock away from its holder, so they grow rare (exponential backoff, Anderson 1990). */
-void os_lock_contended(os_mutex *mutex) {
-    for (unsigned pauses = 1; pauses <= PAUSES_MAX; pauses *= 2) {
-        for (unsigned i = 0; i < pauses; i++) pause_briefly();
-        if (pthread_mutex_trylock(mutex) == 0) return;
-    }
-    (void)pthread_mutex_lock(mutex);
 }
 
 void os_mutex_destroy(os_mutex *mutex) {
@@ -124,12 +102,45 @@ void os_rwlock_destroy(os_rwlock *lock) {
     (void)pthread_rwlock_destroy(lock);
 }
 
+void os_yield(void) {
+    (void)sched_yield();
+}
+
 void os_back_off(unsigned turn) {
     const struct timespec moment = {.tv_nsec = 50000};
     if (turn < 100) {
-        (void)sched_yield();
+        os_yield();
     } else {
         (void)nanosleep(&moment, NULL);
+    }
+}
+
+/* The longest wait between two tries for a latch, in pauses; all together take some 10
+ * microseconds. */
+#define PAUSES_MAX 128u
+
+/* Tells the processor that the thread waits for another one. */
+static void pause_briefly(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Each try takes the latch's cache line away from its holder, so they are made only where it looks
+ * free, and grow rare (test-and-test-and-set, exponential backoff: Anderson 1990). */
+void os_latch_contended(os_latch *latch) {
+    unsigned pauses = 1, turn = 0;
+    for (;;) {
+        if (pauses <= PAUSES_MAX) {
+            for (unsigned i = 0; i < pauses; i++) pause_briefly();
+            pauses *= 2;
+        } else {
+            os_back_off(turn++);
+        }
+        if (atomic_load_explicit(&latch->taken, memory_order_relaxed)) continue;
+        if (os_latch_try(latch)) return;
     }
 }
 
