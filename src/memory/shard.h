@@ -32,9 +32,9 @@ typedef struct shard {
     alignas(CACHE_LINE) table table;
     bool fixed_keys;
     uint64_t seed;
-    alignas(CACHE_LINE) seqlock lock;
     alignas(CACHE_LINE) os_latch writer;
     counter entries, key_bytes, value_bytes;
+    seqlock lock;
 } shard;
 
 static inline shard *shard_of(const memory *m, uint32_t index) {
