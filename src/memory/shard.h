@@ -32,7 +32,7 @@ typedef struct shard {
     alignas(CACHE_LINE) table table;
     bool fixed_keys;
     uint64_t seed;
-    alignas(CACHE_LINE) os_latch writer;
+    alignas(CACHE_LINE) os_latch writer; /* and in its line, what he needs next */
     counter entries, key_bytes, value_bytes;
     seqlock lock;
 } shard;
