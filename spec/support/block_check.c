@@ -22,16 +22,28 @@ static bool is_head_of_another(uint8_t head) {
 
 /* ---- Blocks */
 
-/* The quick look at a block: nothing, or the same. */
-static bool is_seen(const uint8_t *at, bool fixed_keys, const block *head, size_t head_bytes) {
-    uint64_t word;
-    block seen;
-    memcpy(&word, at, sizeof word);
-    size_t bytes = block_peek(word, fixed_keys, &seen);
-    bool is_short = head->key_size < 128 && head->value_size < 128;
-    return bytes == 0 ? !is_short
-                      : bytes == head_bytes && seen.type == head->type &&
-                            seen.key_size == head->key_size && seen.value_size == head->value_size;
+/* A look from outside, which may find that it is another key's block. */
+static bool is_seen(const uint8_t *start, bool fixed_keys, const block *head, size_t head_bytes) {
+    const uint8_t *at = start + 1, *shorter = at, *longer = at;
+    if (!fixed_keys) {
+        if (!block_key_has(&at, head->key_size)) return false;
+        if (block_key_has(&longer, head->key_size + 1)) return false;
+        if (head->key_size > 0 && block_key_has(&shorter, head->key_size - 1)) return false;
+    }
+    return block_value_peek(*start, &at) == head->value_size && at == start + head_bytes;
+}
+
+/* Lengths of two bytes and more, which no block here has. */
+static void long_values_are_told(void) {
+    uint32_t words[4];
+    for (size_t size = 128; size < 1u << 22; size += size / 2) {
+        uint8_t *start = (uint8_t *)words;
+        const uint8_t *at = start;
+        varint_write(start, size);
+        size_t seen = block_value_peek(0, &at);
+        check(size <= BLOCK_PEEK_MAX ? seen == size : seen > BLOCK_PEEK_MAX, "a length is told",
+              size, seen);
+    }
 }
 
 static bool comes_back(bool fixed_keys, pkv_bytes key, pkv_bytes value, pkv_type type) {
@@ -141,6 +153,7 @@ int main(int argc, char **argv) {
     blocks_come_back(false);
     blocks_come_back(true);
     small_entries_have_no_byte_too_many();
+    long_values_are_told();
     for (unsigned byte = 0; byte < 8; byte++) keys_are_told_apart(byte, seed);
     printf("%u passed, %u failed\n", passed, failed);
     return failed > 0;

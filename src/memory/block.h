@@ -15,6 +15,7 @@
 #include <string.h>
 #include "../bytes/varint.h"
 #include "../pkv.h"
+#include "words.h"
 #include "../os/visibility.h"
 
 #define BLOCK_TYPE       0x0fu
@@ -52,28 +53,6 @@ static inline size_t block_head(const uint8_t *at, bool fixed_keys, block *b) {
     return (size_t)(at - start);
 }
 
-/* The same for the first 8 bytes, as a little-endian word, where both lengths take a byte each at
- * most; else 0. */
-static inline size_t block_peek(uint64_t word, bool fixed_keys, block *b) {
-    unsigned code = (unsigned)word >> BLOCK_SIZE_SHIFT & 7;
-    *b = (block){.type = (pkv_type)(word & BLOCK_TYPE), .key_size = BLOCK_KEY_FIXED};
-    size_t bytes = 1;
-    uint64_t lengths = 0;
-    if (!fixed_keys) {
-        lengths = word >>= 8;
-        b->key_size = word & 0x7f;
-        bytes++;
-    }
-    b->value_size = (size_t)1 << code >> 1;
-    if (code == 0) {
-        word >>= 8;
-        lengths |= word;
-        b->value_size = word & 0x7f;
-        bytes++;
-    }
-    return lengths & 0x80 ? 0 : bytes;
-}
-
 static inline block block_read(const uint8_t *at, bool fixed_keys) {
     block b;
     at += block_head(at, fixed_keys, &b);
@@ -102,6 +81,27 @@ static inline size_t block_bytes_of(const uint8_t *at, bool fixed_keys) {
 
 /* Writes a new block, by words.h. */
 void block_write(uint8_t *at, bool fixed_keys, pkv_bytes key, pkv_bytes value, pkv_type type);
+
+/* ---- For who looks at a block while it may change: nothing is computed from what is read where
+ * it can be compared and branched on, since a branch is guessed and a number is waited for. */
+
+#define BLOCK_PEEK_MAX 0x3fffu /* lengths of two bytes at most */
+
+/* Moves *at behind the length of the key, and tells whether it is `size`, BLOCK_PEEK_MAX at most.
+ */
+static inline bool block_key_has(const uint8_t **at, size_t size) {
+    if (size < 0x80) return byte_get((*at)++) == size;
+    *at += 2;
+    return byte_get(*at - 2) == (0x80 | (size & 0x7f)) && byte_get(*at - 1) == size >> 7;
+}
+
+/* The value's length by the head, or at *at, which is moved behind it; more than BLOCK_PEEK_MAX
+ * if it is longer. */
+static inline size_t block_value_peek(unsigned head, const uint8_t **at) {
+    if (head >> BLOCK_SIZE_SHIFT != 0) return (size_t)1 << (head >> BLOCK_SIZE_SHIFT) >> 1;
+    size_t low = byte_get((*at)++);
+    return low < 0x80 ? low : (low & 0x7f) | (size_t)byte_get((*at)++) << 7;
+}
 
 #include "../os/visibility_end.h"
 #endif

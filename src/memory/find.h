@@ -69,9 +69,13 @@ static inline uint32_t table_line_of(const shard *s, uint64_t hash) {
 
 typedef struct glance {
     uint32_t found; /* slots that may be the key's, as bits; also empty ones */
-    uint32_t next;  /* node; 0: none */
     const uint32_t *offsets;
 } glance;
+
+/* The next node of the chain; 0: none. */
+static inline uint32_t glance_next(const glance *g) {
+    return word_get(g->offsets - 1);
+}
 
 /* The bytes of `word` that equal `tag`, as a bit each; the one at the lowest address is bit 0.
  * (SWAR: Lamport 1975; Mycroft's test in its exact form.) */
@@ -82,28 +86,43 @@ static inline uint32_t bytes_that_equal(uint64_t word, uint8_t tag) {
     return (uint32_t)((equal >> 7) * UINT64_C(0x0102040810204080) >> 56);
 }
 
-static inline glance glance_line(const shard *s, uint32_t line, uint8_t tag) {
-    const uint64_t *pairs = (const uint64_t *)(const void *)shard_at(s, line);
+#if defined(__SSE2__) && WORDS_ANYWHERE /* so that the other way is tested too */
+static inline uint32_t tags_that_equal(__m128i tags, uint8_t tag) {
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag)));
+}
+
+static inline uint32_t line_tags_that_equal(const uint8_t *line, uint8_t tag) {
+    return tags_that_equal((__m128i) * (const volatile wide_anywhere *)line, tag);
+}
+
+static inline uint32_t node_tags_that_equal(const uint8_t *node, uint8_t tag) {
+    return tags_that_equal(_mm_cvtsi64_si128((long long)*(const volatile pair_anywhere *)node),
+                           tag);
+}
+#else
+static inline uint32_t line_tags_that_equal(const uint8_t *line, uint8_t tag) {
+    const uint64_t *pairs = (const uint64_t *)(const void *)line;
     uint64_t first = __atomic_load_n(pairs, __ATOMIC_RELAXED);
     uint64_t second = __atomic_load_n(pairs + 1, __ATOMIC_RELAXED);
-#if defined(__SSE2__) && WORDS_ANYWHERE /* so that the other way is tested too */
-    __m128i tags = _mm_set_epi64x((long long)second, (long long)first);
-    __m128i equal = _mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag));
-    uint32_t found = (uint32_t)_mm_movemask_epi8(equal);
-#else
-    uint32_t found = bytes_that_equal(first, tag) | bytes_that_equal(second, tag) << 8;
+    return bytes_that_equal(first, tag) | bytes_that_equal(second, tag) << 8;
+}
+
+static inline uint32_t node_tags_that_equal(const uint8_t *node, uint8_t tag) {
+    const uint32_t *words = (const uint32_t *)(const void *)node;
+    return bytes_that_equal(word_get(words) | (uint64_t)word_get(words + 1) << 32, tag);
+}
 #endif
-    return (glance){.found = found & ((1u << LINE_SLOTS) - 1),
-                    .next = (uint32_t)(second >> 32),
-                    .offsets = (const uint32_t *)(pairs + 2)};
+
+static inline glance glance_line(const shard *s, uint32_t line, uint8_t tag) {
+    const uint8_t *at = shard_at(s, line);
+    return (glance){.found = line_tags_that_equal(at, tag) & ((1u << LINE_SLOTS) - 1),
+                    .offsets = (const uint32_t *)(const void *)(at + LINE_SLOTS + 4)};
 }
 
 static inline glance glance_node(const shard *s, uint32_t node, uint8_t tag) {
-    const uint32_t *words = (const uint32_t *)(const void *)shard_at(s, node);
-    uint64_t tags = word_get(words) | (uint64_t)word_get(words + 1) << 32;
-    return (glance){.found = bytes_that_equal(tags, tag) & ((1u << NODE_SLOTS) - 1),
-                    .next = word_get(words + 2),
-                    .offsets = words + 3};
+    const uint8_t *at = shard_at(s, node);
+    return (glance){.found = node_tags_that_equal(at, tag) & ((1u << NODE_SLOTS) - 1),
+                    .offsets = (const uint32_t *)(const void *)(at + 12)};
 }
 
 /* ---- Ahead of reading. What is asked for may be out of date, or no offset at all: a prefetch of

@@ -5,6 +5,7 @@
 
 /* A longer block is read under the lock. */
 #define PEEK_BYTES 2048u
+_Static_assert(PEEK_BYTES <= BLOCK_PEEK_MAX, "its lengths can be told");
 
 typedef struct reading {
     const shard *s;
@@ -25,47 +26,55 @@ typedef enum look {
 
 /* Into the buffer, where it counts only if it is found to be the value. */
 static inline void copy_value(const reading *r, const uint8_t *value, size_t size) {
-    bytes_copy(r->buffer, value, size < r->capacity ? size : r->capacity);
+    if (__builtin_expect(size <= r->capacity, 1)) {
+        bytes_copy(r->buffer, value, size);
+    } else {
+        bytes_copy(r->buffer, value, r->capacity);
+    }
 }
 
-static inline look tell(const reading *r, const block *b) {
-    *r->size = b->value_size;
-    if (r->type != NULL) *r->type = b->type;
+static inline look tell(const reading *r, size_t size, pkv_type type) {
+    *r->size = size;
+    if (r->type != NULL) *r->type = type;
     return LOOK_FOUND;
 }
 
-/* ---- Without a lock */
+/* ---- Without a lock
+ *
+ * What memory delivers comes late, and every instruction that needs it waits in the processor's
+ * scheduler, which holds a hundred or so: when that is full, nothing further is begun, and the wait
+ * of the next get does not overlap with this one's. So of what is nearly always the same as little
+ * as possible is computed: it is compared and branched on, which the processor guesses. For the
+ * same reason there is a copy of all this for each kind of keys. */
 
-static bool is_unchanged(const reading *r) {
+static inline bool is_unchanged(const reading *r) {
     return seqlock_unchanged(&r->s->lock, r->version);
 }
 
-/* LOOK_NOTHING where the block is another key's. */
-static inline __attribute__((always_inline)) look look_at_block(const reading *r, uint32_t offset) {
-    const uint8_t *at = shard_at(r->s, offset);
-    prefetch_block(at, 1);
-    const uint32_t *words = (const uint32_t *)(const void *)at;
-    uint64_t head = word_get(words) | (uint64_t)word_get(words + 1) << 32;
-    if (!is_unchanged(r)) return LOOK_SPOILT;
-
-    block b;
-    size_t head_size = block_peek(head, r->s->fixed_keys, &b);
-    if (head_size == 0) {
-        uint64_t copy[2] = {head, word_get(words + 2)};
-        if (!is_unchanged(r)) return LOOK_SPOILT;
-        head_size = block_head((const uint8_t *)copy, r->s->fixed_keys, &b);
-        if (b.key_size + b.value_size > PEEK_BYTES) return LOOK_LONG;
-    }
-    if (b.key_size != r->key.size) return LOOK_NOTHING;
-    at += head_size;
-    if (!bytes_equal(at, r->key.data, b.key_size)) {
-        return is_unchanged(r) ? LOOK_NOTHING : LOOK_SPOILT;
-    }
-    copy_value(r, at + b.key_size, b.value_size);
-    return is_unchanged(r) ? tell(r, &b) : LOOK_SPOILT;
+static inline look unless_spoilt(const reading *r, look seen) {
+    return is_unchanged(r) ? seen : LOOK_SPOILT;
 }
 
-static inline __attribute__((always_inline)) look look_for(reading *r) {
+/* LOOK_NOTHING where the block is another key's. */
+static inline __attribute__((always_inline)) look look_at_block(const reading *r, uint32_t offset,
+                                                                bool fixed_keys) {
+    const uint8_t *at = shard_at(r->s, offset);
+    prefetch_block(at, 1);
+    unsigned head = byte_get(at++);
+    size_t key_size = fixed_keys ? BLOCK_KEY_FIXED : r->key.size;
+    if (!fixed_keys && !block_key_has(&at, key_size)) return unless_spoilt(r, LOOK_NOTHING);
+    size_t value_size = block_value_peek(head, &at);
+    if (value_size > PEEK_BYTES) return unless_spoilt(r, LOOK_LONG);
+    if (!is_unchanged(r)) return LOOK_SPOILT;
+
+    if (!bytes_equal(at, r->key.data, key_size)) return unless_spoilt(r, LOOK_NOTHING);
+    copy_value(r, at + key_size, value_size);
+    if (!is_unchanged(r)) return LOOK_SPOILT;
+    return tell(r, value_size, (pkv_type)(head & BLOCK_TYPE));
+}
+
+static inline __attribute__((always_inline)) look look_for(reading *r, bool fixed_keys) {
+    if (!fixed_keys && r->key.size > PEEK_BYTES) return LOOK_LONG;
     r->version = seqlock_version(&r->s->lock);
     if (r->version % 2 != 0) return LOOK_SPOILT;
     glance here = glance_line(r->s, table_line_of(r->s, r->key.hash), r->key.tag);
@@ -75,11 +84,13 @@ static inline __attribute__((always_inline)) look look_for(reading *r) {
             uint32_t offset = word_get(&here.offsets[__builtin_ctz(here.found)]);
             if (!is_unchanged(r)) return LOOK_SPOILT;
             if (offset == 0) break; /* and so are those behind it */
-            look seen = look_at_block(r, offset);
+            look seen = look_at_block(r, offset, fixed_keys);
             if (seen != LOOK_NOTHING) return seen;
         }
-        if (here.next == 0) return LOOK_NOTHING;
-        here = glance_node(r->s, here.next, r->key.tag);
+        uint32_t node = glance_next(&here);
+        if (!is_unchanged(r)) return LOOK_SPOILT;
+        if (node == 0) return LOOK_NOTHING;
+        here = glance_node(r->s, node, r->key.tag);
     }
 }
 
@@ -90,14 +101,19 @@ static look find_locked(const reading *r) {
     if (!table_find(r->s, &r->key, &at)) return LOOK_NOTHING;
     block b = block_read(shard_at(r->s, at.offset), r->s->fixed_keys);
     copy_value(r, b.value, b.value_size);
-    return tell(r, &b);
+    return tell(r, b.value_size, b.type);
 }
 
 /* After a look that told nothing. Apart from the first one, which is all that a get does as a rule,
  * and which keeps a reading in registers. */
-static __attribute__((noinline)) look look_on(shard *s, reading r) {
+static __attribute__((noinline)) pkv_status get_slowly(shard *s, const memory_key *key,
+                                                       void *buffer, size_t capacity, size_t *size,
+                                                       pkv_type *type) {
+    reading r = {s, table_key_of(s, key), 0, buffer, capacity, size, type};
     look seen = LOOK_SPOILT;
-    for (unsigned i = 1; i < SEQLOCK_LOOKS && seen == LOOK_SPOILT; i++) seen = look_for(&r);
+    for (unsigned i = 1; i < SEQLOCK_LOOKS && seen == LOOK_SPOILT; i++) {
+        seen = look_for(&r, s->fixed_keys);
+    }
     if (seen == LOOK_SPOILT || seen == LOOK_LONG) {
         seqlock_lock_shared(&s->lock);
         if (PLANTED(read_after_unlock)) seqlock_unlock_shared(&s->lock);
@@ -105,21 +121,17 @@ static __attribute__((noinline)) look look_on(shard *s, reading r) {
         if (PLANTED(read_after_unlock)) seqlock_lock_shared(&s->lock);
         seqlock_unlock_shared(&s->lock);
     }
-    return seen;
+    return seen == LOOK_FOUND ? PKV_OK : PKV_NOT_FOUND;
 }
 
 pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity, size_t *size,
                       pkv_type *type) {
     shard *s = shard_of(m, key->shard);
-    reading r = {.s = s,
-                 .key = table_key_of(s, key),
-                 .buffer = buffer,
-                 .capacity = capacity,
-                 .size = size,
-                 .type = type};
-    look seen = look_for(&r);
-    if (seen == LOOK_SPOILT || seen == LOOK_LONG) seen = look_on(s, r);
-    return seen == LOOK_FOUND ? PKV_OK : PKV_NOT_FOUND;
+    reading r = {s, table_key_of(s, key), 0, buffer, capacity, size, type};
+    look seen = s->fixed_keys ? look_for(&r, true) : look_for(&r, false);
+    if (seen == LOOK_FOUND) return PKV_OK;
+    if (seen == LOOK_NOTHING) return PKV_NOT_FOUND;
+    return get_slowly(s, key, buffer, capacity, size, type);
 }
 
 /* ---- Ahead of reading */
@@ -135,7 +147,8 @@ void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node) {
     uint32_t version = seqlock_version(&s->lock);
     glance here =
         *node == 0 ? glance_line(s, table_line_of(s, key->hash), tag) : glance_node(s, *node, tag);
-    *node = here.found || version % 2 != 0 || !seqlock_unchanged(&s->lock, version) ? 0 : here.next;
+    uint32_t next = glance_next(&here);
+    *node = here.found || version % 2 != 0 || !seqlock_unchanged(&s->lock, version) ? 0 : next;
     if (here.found) {
         prefetch_block(shard_at(s, word_get(&here.offsets[__builtin_ctz(here.found)])), 0);
     } else if (*node != 0) {

@@ -114,8 +114,8 @@ bool table_find(const shard *s, const table_key *key, place *at) {
             if (key_equals(s, at->offset, key)) return true;
         }
         at->offset = 0;
-        if (here.next == 0) return false;
-        at->node = here.next;
+        if (glance_next(&here) == 0) return false;
+        at->node = glance_next(&here);
         here = glance_node(s, at->node, key->tag);
     }
 }

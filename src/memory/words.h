@@ -27,6 +27,10 @@ static inline void word_set(uint32_t *at, uint32_t value) {
     __atomic_store_n(at, value, __ATOMIC_RELAXED);
 }
 
+static inline uint8_t byte_get(const uint8_t *at) {
+    return __atomic_load_n(at, __ATOMIC_RELAXED);
+}
+
 /* Copy `bytes`, whole granules, between a granule on in shared memory and private memory of any
  * alignment. */
 static inline void words_get(void *to, const void *shared, size_t bytes) {
@@ -77,10 +81,15 @@ static inline void words_set(void *shared, const void *from, size_t bytes) {
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__aarch64__)) &&                          \
     !defined(__SANITIZE_THREAD__)
 #define WORDS_ANYWHERE 1
+typedef uint32_t word_anywhere __attribute__((aligned(1), may_alias));
 typedef uint64_t pair_anywhere __attribute__((aligned(1), may_alias));
 typedef long long wide_anywhere __attribute__((vector_size(16), aligned(1), may_alias));
 
 /* The bits in which shared bytes differ from private ones. */
+static inline uint32_t word_difference(const void *shared, const void *with) {
+    return *(const volatile word_anywhere *)shared ^ *(const word_anywhere *)with;
+}
+
 static inline uint64_t pair_difference(const void *shared, const void *with) {
     return *(const volatile pair_anywhere *)shared ^ *(const pair_anywhere *)with;
 }
@@ -103,14 +112,20 @@ static inline void bytes_copy(void *to, const void *from, size_t size) {
 #if WORDS_ANYWHERE
     /* The last piece overlaps the one before. */
     if (size >= 16) {
-        const uint8_t *last = in + size - 16;
-        uint8_t *out_last = out + size - 16;
-        for (; in + 16 < last; in += 32, out += 32) {
-            wide_copy(out, in);
-            wide_copy(out + 16, in + 16);
+        size_t i = 0;
+        for (; i + 64 < size; i += 64) {
+            wide_copy(out + i, in + i);
+            wide_copy(out + i + 16, in + i + 16);
+            wide_copy(out + i + 32, in + i + 32);
+            wide_copy(out + i + 48, in + i + 48);
         }
-        if (in < last) wide_copy(out, in);
-        wide_copy(out_last, last);
+        if (i + 32 < size) {
+            wide_copy(out + i, in + i);
+            wide_copy(out + i + 16, in + i + 16);
+            i += 32;
+        }
+        if (i + 16 < size) wide_copy(out + i, in + i);
+        wide_copy(out + size - 16, in + size - 16);
         return;
     }
     if (size >= 8) {
@@ -130,11 +145,12 @@ static inline bool bytes_equal(const void *shared, const void *with, size_t size
     uint64_t difference = 0;
 #if WORDS_ANYWHERE
     if (size >= 8) {
-        const uint8_t *last = a + size - 8;
-        difference = pair_difference(last, b + size - 8);
-        for (; a < last; a += 8, b += 8) difference |= pair_difference(a, b);
+        difference = pair_difference(a + size - 8, b + size - 8);
+        for (size_t i = 0; i + 8 < size; i += 8) difference |= pair_difference(a + i, b + i);
         return difference == 0;
     }
+    if (size >= 4)
+        return (word_difference(a, b) | word_difference(a + size - 4, b + size - 4)) == 0;
 #endif
     for (size_t i = 0; i < size; i++) difference |= __atomic_load_n(a + i, __ATOMIC_RELAXED) ^ b[i];
     return difference == 0;
