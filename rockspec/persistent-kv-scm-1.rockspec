@@ -77,6 +77,7 @@ build = {
             "src/memory/nodes.c",
             "src/memory/read.c",
             "src/memory/region.c",
+            "src/memory/rows.c",
             "src/memory/seqlock.c",
             "src/memory/space.c",
             "src/memory/table.c",

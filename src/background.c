@@ -263,6 +263,7 @@ void background_count_write(pkv *store) {
 
 void background_log_grown(void *context) {
     pkv *store = context;
+    memory_commit_ahead(&store->memory); /* it grows no faster than the log does */
     if (store->config.snapshot_interval) return;
     uint64_t log = disk_log_bytes(&store->disk);
     if (log < SNAPSHOT_LOG_MIN) return;

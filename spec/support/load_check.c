@@ -60,6 +60,7 @@ static model *model_open(uint32_t shards, bool fixed_keys) {
         printf("out of memory\n");
         exit(2);
     }
+    if (seed >> 20 & 1) it->m.region.rows->large_from = 0; /* else small ones */
     for (uint32_t id = 0; id < IDS; id++) {
         it->sizes[id] = ABSENT;
         it->keys[id] = (uint64_t)id << 20 | 1;

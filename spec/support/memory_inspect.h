@@ -59,12 +59,12 @@ static void inspect_chunk(inspection *in, uint32_t chunk) {
     in->leaving |= info->leaving != CHUNK_STAYS;
 }
 
-static void inspect_runs(inspection *in, uint64_t free_runs) {
+static void inspect_runs(inspection *in, const zone *z, uint64_t free_runs) {
     const space *sp = &in->s->arena.space;
     for (unsigned i = 0; i < RUN_CLASSES; i++) {
-        inspect_that(in, (sp->run_bits >> i & 1) == (sp->runs[i] != 0), "run_bits are wrong");
+        inspect_that(in, (z->run_bits >> i & 1) == (z->runs[i] != 0), "run_bits are wrong");
         uint32_t previous = 0;
-        for (uint32_t run = sp->runs[i]; run != 0 && in->flaw == NULL; free_runs--) {
+        for (uint32_t run = z->runs[i]; run != 0 && in->flaw == NULL; free_runs--) {
             const chunk_info *info = space_info(sp, run);
             inspect_that(in, free_runs > 0 && info->kind == CHUNK_FREE, "a run's list is broken");
             inspect_that(in, info->previous == previous, "a run's list does not lead back");
@@ -76,18 +76,18 @@ static void inspect_runs(inspection *in, uint64_t free_runs) {
     inspect_that(in, free_runs == 0, "a free run is in no list");
 }
 
-static void inspect_chunks(inspection *in) {
+static void inspect_chunks(inspection *in, const zone *z) {
     const space *sp = &in->s->arena.space;
     uint64_t free_runs = 0;
-    uint32_t chunk = sp->first;
+    uint32_t chunk = z->first;
     bool after_free = false;
-    while (chunk < sp->top && in->flaw == NULL) {
+    while (chunk < z->top && in->flaw == NULL) {
         const chunk_info *info = space_info(sp, chunk);
         uint32_t count = 1;
         bool is_free = info->kind == CHUNK_FREE;
         if (is_free || info->kind == CHUNK_LARGE) {
             count = info->size;
-            inspect_that(in, count > 0 && count <= sp->top - chunk, "a run is too long");
+            inspect_that(in, count > 0 && count <= z->top - chunk, "a run is too long");
             for (uint32_t i = 0; in->flaw == NULL && i < count; i++) {
                 inspect_that(in, space_info(sp, chunk + i)->kind == info->kind, "a run is mixed");
             }
@@ -105,7 +105,7 @@ static void inspect_chunks(inspection *in) {
         chunk += count;
     }
     inspect_that(in, !after_free, "a free run touches top");
-    inspect_runs(in, free_runs);
+    inspect_runs(in, z, free_runs);
 }
 
 static void inspect_lists(inspection *in) {
@@ -116,7 +116,7 @@ static void inspect_lists(inspection *in) {
         inspect_that(in, bit == (a->lists[i] != 0), "list_bits are wrong");
         uint32_t previous = 0;
         for (uint32_t at = a->lists[i]; at != 0 && in->flaw == NULL; left--) {
-            const uint32_t *words = space_words(&a->space, at);
+            const uint32_t *words = (const uint32_t *)(const void *)space_at(&a->space, at);
             inspect_that(in, left > 0 && *arena_at(a, at) == BLOCK_FREE, "a list is broken");
             inspect_that(in, words[2] == previous, "a list does not lead back");
             uint32_t size = arena_block_size(a, at);
@@ -195,7 +195,8 @@ static void inspect_bucket(inspection *in, uint32_t bucket) {
 static const char *memory_inspect(const memory *m, uint32_t index) {
     const shard *s = shard_of(m, index);
     inspection in = {.s = s};
-    inspect_chunks(&in);
+    inspect_chunks(&in, &s->arena.space.singles);
+    if (in.flaw == NULL) inspect_chunks(&in, &s->arena.space.runs);
     inspect_lists(&in);
     for (uint32_t i = 0; i < s->table.buckets && in.flaw == NULL; i++) inspect_bucket(&in, i);
     if (in.flaw != NULL) return in.flaw;

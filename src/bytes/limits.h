@@ -39,27 +39,32 @@
 #define MARKED_RECORD_MAX ((size_t)256 << 10)
 
 #ifdef PKV_TINY
-#define SLICE_RECORDS   16u
-#define READER_BUFFER   ((size_t)1 << 10)
-#define CHUNK_BYTES     ((uint32_t)4 << 10)
-#define WAL_SEGMENT_MIN ((uint64_t)4 << 10)
-#define WAL_SEGMENT_MAX ((uint64_t)16 << 10)
+#define SLICE_RECORDS    16u
+#define READER_BUFFER    ((size_t)1 << 10)
+#define CHUNK_BYTES      ((uint32_t)4 << 10)
+#define LARGE_PAGES_FROM ((uint64_t)2 << 20)
+#define WAL_SEGMENT_MIN  ((uint64_t)4 << 10)
+#define WAL_SEGMENT_MAX  ((uint64_t)16 << 10)
 #else
 /* Of a file that several threads read, so many records are read at once, and so many bytes. */
-#define SLICE_RECORDS   1024u
-#define READER_BUFFER   ((size_t)128 << 10)
+#define SLICE_RECORDS    1024u
+#define READER_BUFFER    ((size_t)128 << 10)
 /* Shards grow by chunks of this size. */
-#define CHUNK_BYTES     ((uint32_t)64 << 10)
+#define CHUNK_BYTES      ((uint32_t)64 << 10)
+/* From so much memory on, for all shards, it is taken in large pages: until then the processor's
+ * caches hold the page tables. */
+#define LARGE_PAGES_FROM ((uint64_t)192 << 20)
 /* A log is extended by half its size, within these bounds. */
-#define WAL_SEGMENT_MIN ((uint64_t)64 << 10)
-#define WAL_SEGMENT_MAX ((uint64_t)8 << 20)
+#define WAL_SEGMENT_MIN  ((uint64_t)64 << 10)
+#define WAL_SEGMENT_MAX  ((uint64_t)8 << 20)
 #endif
 /* Of buffers that are larger a file has one, however many threads read it. */
 #define READER_LARGE (4 * READER_BUFFER)
 
 /* Address space of one log file's mapping; beyond it the log goes on with positioned writes. */
 #define WAL_MAP_BYTES ((uint64_t)8 << 30)
-/* Address space of one memory shard, as far as 32-bit offsets in granules reach. */
-#define SHARD_BYTES_MAX ((uint64_t)16 << 30)
+/* Address space of one memory shard for its index and blocks of up to a chunk, and as much again
+ * for larger blocks: together as far as 32-bit offsets in granules reach. */
+#define SHARD_BYTES_MAX ((uint64_t)8 << 30)
 
 #endif

@@ -18,8 +18,13 @@ static uint32_t granules_of(size_t bytes) {
     return (uint32_t)((bytes + GRANULE - 1) / GRANULE);
 }
 
+/* Of a block that is not large. */
+static uint8_t *block_at(const arena *a, uint32_t granule) {
+    return space_single_at(&a->space, granule);
+}
+
 static uint32_t *words(const arena *a, uint32_t granule) {
-    return space_words(&a->space, granule);
+    return (uint32_t *)(void *)block_at(a, granule);
 }
 
 static chunk_info *info_of(const arena *a, uint32_t granule) {
@@ -45,11 +50,11 @@ static unsigned list_from(uint32_t size) {
 static void write_head(arena *a, uint32_t granule, unsigned head, uint32_t size) {
     uint8_t bytes[4];
     store_u32(bytes, head | size << 8);
-    words_set(arena_at(a, granule), bytes, sizeof bytes);
+    words_set(block_at(a, granule), bytes, sizeof bytes);
 }
 
 static uint32_t head_size(const arena *a, uint32_t granule) {
-    return load_u32(arena_at(a, granule)) >> 8;
+    return load_u32(block_at(a, granule)) >> 8;
 }
 
 static void list_push(arena *a, uint32_t granule, uint32_t size) {
@@ -194,7 +199,7 @@ uint32_t arena_take(arena *a, size_t bytes) {
 /* ---- Giving back */
 
 uint32_t arena_block_size(const arena *a, uint32_t granule) {
-    const uint8_t *at = arena_at(a, granule);
+    const uint8_t *at = block_at(a, granule);
     if (*at == BLOCK_FREE || *at == BLOCK_DEAD) return head_size(a, granule);
     return granules_of(block_bytes_of(at, a->fixed_keys));
 }
@@ -202,7 +207,7 @@ uint32_t arena_block_size(const arena *a, uint32_t granule) {
 /* Joins a block with the free ones behind it, and returns where they end. */
 static uint32_t swallow(arena *a, uint32_t next, uint32_t end) {
     while (next < end) {
-        unsigned head = *arena_at(a, next);
+        unsigned head = *block_at(a, next);
         if (head != BLOCK_FREE && head != BLOCK_DEAD) break;
         uint32_t size = head_size(a, next);
         if (head == BLOCK_FREE) list_remove(a, next, size);
@@ -215,7 +220,7 @@ bool arena_drop_free(arena *a, uint32_t *granule, unsigned limit) {
     uint32_t end = arena_chunk_end(a, chunk_of(*granule));
     for (; *granule < end && limit > 0; limit--) {
         uint32_t size = arena_block_size(a, *granule);
-        if (*arena_at(a, *granule) == BLOCK_FREE) {
+        if (*block_at(a, *granule) == BLOCK_FREE) {
             list_remove(a, *granule, size);
             write_head(a, *granule, BLOCK_DEAD, size);
         }

@@ -114,13 +114,13 @@ static inline uint32_t node_tags_that_equal(const uint8_t *node, uint8_t tag) {
 #endif
 
 static inline glance glance_line(const shard *s, uint32_t line, uint8_t tag) {
-    const uint8_t *at = shard_at(s, line);
+    const uint8_t *at = shard_single_at(s, line);
     return (glance){.found = line_tags_that_equal(at, tag) & ((1u << LINE_SLOTS) - 1),
                     .offsets = (const uint32_t *)(const void *)(at + LINE_SLOTS + 4)};
 }
 
 static inline glance glance_node(const shard *s, uint32_t node, uint8_t tag) {
-    const uint8_t *at = shard_at(s, node);
+    const uint8_t *at = shard_single_at(s, node);
     return (glance){.found = node_tags_that_equal(at, tag) & ((1u << NODE_SLOTS) - 1),
                     .offsets = (const uint32_t *)(const void *)(at + 12)};
 }

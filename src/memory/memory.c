@@ -18,13 +18,13 @@ static bool shard_create(const memory *m, uint32_t index) {
     shard *s = (shard *)(void *)base;
     s->fixed_keys = s->arena.fixed_keys = m->fixed_keys;
     s->seed = m->seed;
-    if (!space_create(&s->arena.space, sizeof(shard), m->region.span)) return false;
+    space_create(&s->arena.space, sizeof(shard), m->region.zone_bytes, m->region.rows, index);
     return table_create(s) && seqlock_init(&s->lock) == 0;
 }
 
 pkv_status memory_create(memory *m, uint32_t shard_count, bool fixed_keys, uint64_t seed) {
     *m = (memory){.fixed_keys = fixed_keys, .seed = seed};
-    pkv_status status = region_create(&m->region, shard_count);
+    pkv_status status = region_create(&m->region, shard_count, sizeof(shard));
     if (status != PKV_OK) return status;
     while (((uint32_t)1 << m->shard_bits) < shard_count) m->shard_bits++;
 
@@ -59,6 +59,10 @@ void memory_clear(memory *m, uint32_t index) {
     (void)table_create(s); /* needs one chunk, and one was committed at the start */
     seqlock_end_write(&s->lock, locked);
     os_latch_release(&s->writer);
+}
+
+void memory_commit_ahead(memory *m) {
+    rows_commit_ahead(m->region.rows);
 }
 
 /* ---- Changing */

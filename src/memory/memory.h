@@ -151,6 +151,10 @@ pkv_status memory_walk(memory *m, uint32_t shard, uint64_t *position, walk_step 
 /* Forgets a shard's entries and gives their memory back. For a memory that has one user left. */
 void memory_clear(memory *m, uint32_t shard);
 
+/* Has the memory that entries will take next be there before they come, where that is worth the
+ * while. For a thread that nobody waits for. */
+void memory_commit_ahead(memory *m);
+
 typedef struct memory_stats {
     uint64_t entries, key_bytes, value_bytes;
     uint64_t used_bytes; /* committed: index, entries, waste */

@@ -34,7 +34,7 @@ uint32_t nodes_take(shard *s) {
         word_set(&n->made, n->made + 1);
     }
     word_set(&n->live, n->live + 1);
-    words_clear(shard_at(s, node), NODE_BYTES);
+    words_clear(shard_single_at(s, node), NODE_BYTES);
     return node;
 }
 

@@ -58,7 +58,7 @@ static inline look unless_spoilt(const reading *r, look seen) {
 /* LOOK_NOTHING where the block is another key's. */
 static inline __attribute__((always_inline)) look look_at_block(const reading *r, uint32_t offset,
                                                                 bool fixed_keys) {
-    const uint8_t *at = shard_at(r->s, offset);
+    const uint8_t *at = shard_single_at(r->s, offset);
     prefetch_block(at, 1);
     unsigned head = byte_get(at++);
     size_t key_size = fixed_keys ? BLOCK_KEY_FIXED : r->key.size;
@@ -83,7 +83,10 @@ static inline __attribute__((always_inline)) look look_for(reading *r, bool fixe
         for (; here.found != 0; here.found &= here.found - 1) {
             uint32_t offset = word_get(&here.offsets[__builtin_ctz(here.found)]);
             if (!is_unchanged(r)) return LOOK_SPOILT;
-            if (offset == 0) break; /* and so are those behind it */
+            if (offset == 0 || space_in_run(offset)) {
+                if (offset == 0) break; /* and so are those behind it */
+                return LOOK_LONG;
+            }
             look seen = look_at_block(r, offset, fixed_keys);
             if (seen != LOOK_NOTHING) return seen;
         }
@@ -138,7 +141,7 @@ pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t cap
 
 void memory_prefetch_bucket(memory *m, const memory_key *key) {
     const shard *s = shard_of(m, key->shard);
-    __builtin_prefetch(shard_at(s, table_line_of(s, key->hash)));
+    __builtin_prefetch(shard_single_at(s, table_line_of(s, key->hash)));
 }
 
 void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node) {
@@ -150,8 +153,9 @@ void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node) {
     uint32_t next = glance_next(&here);
     *node = here.found || version % 2 != 0 || !seqlock_unchanged(&s->lock, version) ? 0 : next;
     if (here.found) {
-        prefetch_block(shard_at(s, word_get(&here.offsets[__builtin_ctz(here.found)])), 0);
+        uint32_t offset = word_get(&here.offsets[__builtin_ctz(here.found)]);
+        prefetch_block(shard_single_at(s, offset), 0);
     } else if (*node != 0) {
-        __builtin_prefetch(shard_at(s, *node));
+        __builtin_prefetch(shard_single_at(s, *node));
     }
 }

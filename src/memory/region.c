@@ -3,41 +3,51 @@
 #include "../os/error.h"
 #include "../os/os.h"
 
-/* A span holds two values of the largest size, so that one can replace the other, */
-#define SPAN_WANTED ((uint64_t)4 << 30)
+/* A zone holds two values of the largest size, so that one can replace the other, */
+#define ZONE_WANTED ((uint64_t)4 << 30)
 /* or as many times the shard's share of the machine's memory, since shards fill unevenly. */
-#define SPAN_OVER_SHARE 4u
-/* Below this a span is of no use. */
-#define SPAN_MIN ((uint64_t)1 << 20)
+#define ZONE_OVER_SHARE 4u
+/* Below this a zone is of no use. A multiple of this is one of whole chunks and of large pages. */
+#define ZONE_MIN ((uint64_t)2 << 20)
 
-static uint64_t wanted_span(uint32_t count) {
-    uint64_t span = os_memory_size() / count * SPAN_OVER_SHARE;
-    if (span < SPAN_WANTED) span = SPAN_WANTED;
-    if (span > SHARD_BYTES_MAX) span = SHARD_BYTES_MAX;
-    while (span > SIZE_MAX / 4 / count) span /= 2;
-    return span;
+static uint64_t wanted_zone(uint32_t count) {
+    uint64_t wanted = os_memory_size() / count * ZONE_OVER_SHARE;
+    if (wanted < ZONE_WANTED) wanted = ZONE_WANTED;
+    if (wanted > SHARD_BYTES_MAX) wanted = SHARD_BYTES_MAX;
+    while (wanted > SIZE_MAX / 8 / count) wanted /= 2;
+    return wanted;
 }
 
-/* Whole chunks and whole pages, so that every span begins on a page. */
-static uint64_t rounded_span(uint64_t span) {
-    uint64_t unit = os_page_size() > CHUNK_BYTES ? os_page_size() : CHUNK_BYTES;
-    return span / unit * unit;
+/* Puts rows and spans into what is reserved. */
+static bool lay_out(region *r, uint32_t count) {
+    uint64_t page = os_page_size();
+    uint64_t start = ((uintptr_t)r->reserved + OS_LARGE_PAGE - 1) / OS_LARGE_PAGE * OS_LARGE_PAGE;
+    uint64_t limit = r->zone_bytes * count;
+    r->rows = (rows *)(uintptr_t)(start + limit);
+    r->spans = (uint8_t *)r->rows + (sizeof(rows) + page - 1) / page * page;
+    if (os_commit(r->rows, (size_t)(r->spans - (uint8_t *)r->rows)) != 0) return false;
+    rows_create(r->rows, count, limit);
+    return true;
 }
 
-pkv_status region_create(region *r, uint32_t count) {
+pkv_status region_create(region *r, uint32_t count, uint64_t head) {
     *r = (region){0};
-    for (uint64_t span = wanted_span(count); span >= SPAN_MIN; span /= 2) {
-        uint64_t size = rounded_span(span);
-        void *base = os_reserve((size_t)(size * count));
-        if (base == NULL) continue;
-        *r = (region){.base = base, .span = size, .count = count};
-        return PKV_OK;
+    for (uint64_t wanted = wanted_zone(count); wanted >= ZONE_MIN; wanted /= 2) {
+        uint64_t zone_bytes = wanted / ZONE_MIN * ZONE_MIN;
+        uint64_t span = space_span(head, zone_bytes);
+        uint64_t size = OS_LARGE_PAGE + os_page_size() + (zone_bytes + span) * count;
+        void *reserved = os_reserve((size_t)size);
+        if (reserved == NULL) continue;
+        *r = (region){.reserved = reserved, .size = size, .span = span, .zone_bytes = zone_bytes};
+        if (lay_out(r, count)) return PKV_OK;
+        region_destroy(r);
+        break;
     }
     return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "there is no address space for %u memory shards",
                 (unsigned)count);
 }
 
 void region_destroy(region *r) {
-    if (r->base != NULL) os_unreserve(r->base, (size_t)(r->span * r->count));
+    if (r->reserved != NULL) os_unreserve(r->reserved, (size_t)r->size);
     *r = (region){0};
 }

@@ -45,6 +45,11 @@ static inline uint8_t *shard_at(const shard *s, uint32_t granule) {
     return arena_at(&s->arena, granule);
 }
 
+/* Of what is not in a run of chunks: index, nodes, blocks that are not large. */
+static inline uint8_t *shard_single_at(const shard *s, uint32_t granule) {
+    return space_single_at(&s->arena.space, granule);
+}
+
 /* memory.c: finds where the change is to be made. */
 void shard_locate(shard *s, memory_change *change);
 /* Makes the change visible, where there may be readers in a write of the table lock. */

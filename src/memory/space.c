@@ -44,20 +44,46 @@ static area area_between(uint64_t start, uint64_t limit) {
     return (area){.start = start, .committed = start, .limit = limit};
 }
 
-bool space_create(space *s, uint64_t head, uint64_t span) {
-    uint64_t page = os_page_size();
-    uint64_t chunks = span / CHUNK_BYTES;
-    uint64_t table = round_up(head + chunks * sizeof(uint32_t), page);
-    uint64_t unit = page > CHUNK_BYTES ? page : CHUNK_BYTES;
-    uint64_t first = round_up(table + chunks * sizeof(chunk_info), unit);
-    if (first >= span) return false;
+/* ---- Layout */
 
-    s->directory = area_between(head, table);
-    s->directory.committed = round_up(head, page);
-    s->table = area_between(table, first);
-    s->chunks = area_between(first, span);
-    s->first = s->top = (uint32_t)(first / CHUNK_BYTES);
-    return true;
+static uint64_t directory_limit(uint64_t head, uint64_t zone_bytes) {
+    return round_up(head + zone_bytes / CHUNK_BYTES * sizeof(uint32_t), os_page_size());
+}
+
+static uint64_t infos_bytes(uint64_t chunks) {
+    return round_up(chunks * sizeof(chunk_info), os_page_size());
+}
+
+static uint64_t infos_limit(uint64_t head, uint64_t zone_bytes) {
+    uint64_t chunks = RUNS_FROM + zone_bytes / CHUNK_BYTES;
+    uint64_t unit = os_page_size() > CHUNK_BYTES ? os_page_size() : CHUNK_BYTES;
+    return round_up(directory_limit(head, zone_bytes) + infos_bytes(chunks), unit);
+}
+
+uint64_t space_span(uint64_t head, uint64_t zone_bytes) {
+    return infos_limit(head, zone_bytes) + zone_bytes;
+}
+
+void space_create(space *s, uint64_t head, uint64_t zone_bytes, rows *r, uint32_t index) {
+    uint32_t chunks = (uint32_t)(zone_bytes / CHUNK_BYTES);
+    uint64_t directory = directory_limit(head, zone_bytes);
+    uint64_t run_infos = directory + (uint64_t)RUNS_FROM * sizeof(chunk_info);
+    uint64_t run_chunks = infos_limit(head, zone_bytes);
+
+    s->directory = area_between(head, directory);
+    s->directory.committed = round_up(head, os_page_size());
+    s->infos = area_between(directory, directory + infos_bytes(chunks));
+    s->run_infos = area_between(run_infos, run_infos + infos_bytes(chunks));
+    s->run_chunks = area_between(run_chunks, run_chunks + zone_bytes);
+    s->singles = (zone){.first = 1, .top = 1, .limit = chunks};
+    s->runs = (zone){.first = RUNS_FROM, .top = RUNS_FROM, .limit = RUNS_FROM + chunks};
+    s->rows = (uint64_t)((uintptr_t)r - (uintptr_t)s);
+    s->single = (uint64_t)((uintptr_t)rows_first(r) - (uintptr_t)s) + (uint64_t)index * CHUNK_BYTES;
+    s->single_gap = (uint64_t)(r->shards - 1) * CHUNK_BYTES;
+}
+
+static rows *rows_of(space *s) {
+    return (rows *)(void *)((uint8_t *)s + s->rows);
 }
 
 bool space_grow_directory(space *s, uint32_t count) {
@@ -67,33 +93,33 @@ bool space_grow_directory(space *s, uint32_t count) {
 /* ---- Free runs */
 
 /* All chunks of the run are of CHUNK_FREE already. */
-static void run_link(space *s, uint32_t chunk, uint32_t count) {
+static void run_link(space *s, zone *z, uint32_t chunk, uint32_t count) {
     unsigned class = class_of(count);
-    uint32_t head = s->runs[class];
+    uint32_t head = z->runs[class];
     chunk_info free = {.size = count, .next = head, .kind = CHUNK_FREE};
     *space_info(s, chunk + count - 1) = free;
     *space_info(s, chunk) = free;
     if (head != 0) space_info(s, head)->previous = chunk;
-    s->runs[class] = chunk;
-    s->run_bits |= (uint32_t)1 << class;
+    z->runs[class] = chunk;
+    z->run_bits |= (uint32_t)1 << class;
 }
 
-static void run_unlink(space *s, uint32_t chunk) {
+static void run_unlink(space *s, zone *z, uint32_t chunk) {
     chunk_info *info = space_info(s, chunk);
     unsigned class = class_of(info->size);
     if (info->next != 0) space_info(s, info->next)->previous = info->previous;
     if (info->previous != 0) {
         space_info(s, info->previous)->next = info->next;
     } else {
-        s->runs[class] = info->next;
-        if (info->next == 0) s->run_bits &= ~((uint32_t)1 << class);
+        z->runs[class] = info->next;
+        if (info->next == 0) z->run_bits &= ~((uint32_t)1 << class);
     }
 }
 
 /* The shortest of the first few runs that are long enough, 0 if none of them is. */
-static uint32_t run_of_class(const space *s, unsigned class, uint32_t count) {
+static uint32_t run_of_class(const space *s, const zone *z, unsigned class, uint32_t count) {
     uint32_t best = 0, best_size = UINT32_MAX;
-    uint32_t run = s->runs[class];
+    uint32_t run = z->runs[class];
     for (unsigned i = 0; i < RUNS_LOOKED_AT && run != 0; i++) {
         const chunk_info *info = space_info(s, run);
         if (info->size >= count && info->size < best_size) {
@@ -105,35 +131,50 @@ static uint32_t run_of_class(const space *s, unsigned class, uint32_t count) {
     return best;
 }
 
-static uint32_t run_find(const space *s, uint32_t count) {
+static uint32_t run_find(const space *s, const zone *z, uint32_t count) {
     unsigned class = class_of(count);
-    for (uint32_t bits = s->run_bits >> class << class; bits != 0; bits &= bits - 1) {
-        uint32_t run = run_of_class(s, (unsigned)__builtin_ctz(bits), count);
+    for (uint32_t bits = z->run_bits >> class << class; bits != 0; bits &= bits - 1) {
+        uint32_t run = run_of_class(s, z, (unsigned)__builtin_ctz(bits), count);
         if (run != 0) return run;
     }
     return 0;
 }
 
-static uint32_t take_run(space *s, uint32_t run, uint32_t count) {
+static uint32_t take_run(space *s, zone *z, uint32_t run, uint32_t count) {
     uint32_t size = space_info(s, run)->size;
-    run_unlink(s, run);
-    if (size > count) run_link(s, run + count, size - count);
+    run_unlink(s, z, run);
+    if (size > count) run_link(s, z, run + count, size - count);
     return run;
 }
 
+static bool reach_single(space *s, uint32_t chunk) {
+    if (!rows_reach(rows_of(s), chunk)) return false;
+    if (!area_reach(s, &s->infos, s->infos.start + (chunk + UINT64_C(1)) * sizeof(chunk_info))) {
+        return false;
+    }
+    rows_count(rows_of(s), 1);
+    return true;
+}
+
+static bool reach_run(space *s, uint32_t end) {
+    uint64_t chunks = end - RUNS_FROM;
+    return area_reach(s, &s->run_chunks, s->run_chunks.start + chunks * CHUNK_BYTES) &&
+           area_reach(s, &s->run_infos, s->run_infos.start + chunks * sizeof(chunk_info));
+}
+
 /* Moves `top` up. */
-static uint32_t take_fresh(space *s, uint32_t count) {
-    uint64_t end = (uint64_t)s->top + count;
-    if (!area_reach(s, &s->chunks, end * CHUNK_BYTES)) return 0;
-    if (!area_reach(s, &s->table, s->table.start + end * sizeof(chunk_info))) return 0;
-    uint32_t chunk = s->top;
-    s->top = (uint32_t)end;
+static uint32_t take_fresh(space *s, zone *z, uint32_t count) {
+    if (z->limit - z->top < count) return 0;
+    uint32_t chunk = z->top, end = chunk + count;
+    if (!(z == &s->singles ? reach_single(s, chunk) : reach_run(s, end))) return 0;
+    z->top = end;
     return chunk;
 }
 
 uint32_t space_take(space *s, uint32_t count) {
-    uint32_t run = run_find(s, count);
-    return run != 0 ? take_run(s, run, count) : take_fresh(s, count);
+    zone *z = count == 1 ? &s->singles : &s->runs;
+    uint32_t run = run_find(s, z, count);
+    return run != 0 ? take_run(s, z, run, count) : take_fresh(s, z, count);
 }
 
 void space_mark(space *s, uint32_t chunk, uint32_t count, chunk_kind kind) {
@@ -141,39 +182,52 @@ void space_mark(space *s, uint32_t chunk, uint32_t count, chunk_kind kind) {
     for (uint32_t i = 0; i < count; i++) *space_info(s, chunk + i) = info;
 }
 
-static void discard(space *s, uint64_t start, uint64_t end) {
+/* The whole pages of chunks that lie behind each other. */
+static void discard(space *s, uint32_t chunk, uint32_t count) {
     uint64_t page = os_page_size();
+    uint64_t start = (uintptr_t)space_at(s, chunk_start(chunk));
+    uint64_t end = (start + (uint64_t)count * CHUNK_BYTES) / page * page;
     start = round_up(start, page);
-    end = end / page * page;
-    if (start < end) os_discard((uint8_t *)s + start, (size_t)(end - start));
+    if (start < end) os_discard((uint8_t *)(uintptr_t)start, (size_t)(end - start));
+}
+
+static void lower_top(space *s, zone *z, uint32_t to) {
+    if (z == &s->singles) rows_count(rows_of(s), -(int64_t)(z->top - to));
+    z->top = to;
 }
 
 void space_give(space *s, uint32_t chunk, uint32_t count) {
-    uint64_t start = (uint64_t)chunk * CHUNK_BYTES;
-    discard(s, start, start + (uint64_t)count * CHUNK_BYTES);
+    zone *z = chunk < RUNS_FROM ? &s->singles : &s->runs;
+    discard(s, chunk, count);
     space_mark(s, chunk, count, CHUNK_FREE);
 
     uint32_t after = chunk + count;
-    if (after < s->top && space_info(s, after)->kind == CHUNK_FREE) {
+    if (after < z->top && space_info(s, after)->kind == CHUNK_FREE) {
         count += space_info(s, after)->size;
-        run_unlink(s, after);
+        run_unlink(s, z, after);
     }
-    if (chunk > s->first && space_info(s, chunk - 1)->kind == CHUNK_FREE) {
+    if (chunk > z->first && space_info(s, chunk - 1)->kind == CHUNK_FREE) {
         uint32_t size = space_info(s, chunk - 1)->size;
         chunk -= size;
         count += size;
-        run_unlink(s, chunk);
+        run_unlink(s, z, chunk);
     }
-    if (chunk + count == s->top) {
-        s->top = chunk;
+    if (chunk + count == z->top) {
+        lower_top(s, z, chunk);
     } else {
-        run_link(s, chunk, count);
+        run_link(s, z, chunk, count);
     }
 }
 
+static void zone_clear(space *s, zone *z) {
+    lower_top(s, z, z->first);
+    z->run_bits = 0;
+    memset(z->runs, 0, sizeof z->runs);
+}
+
 void space_clear(space *s) {
-    discard(s, s->chunks.start, (uint64_t)s->top * CHUNK_BYTES);
-    s->top = s->first;
-    s->run_bits = 0;
-    memset(s->runs, 0, sizeof s->runs);
+    for (uint32_t chunk = s->singles.first; chunk < s->singles.top; chunk++) discard(s, chunk, 1);
+    discard(s, s->runs.first, s->runs.top - s->runs.first);
+    zone_clear(s, &s->singles);
+    zone_clear(s, &s->runs);
 }

@@ -1,18 +1,17 @@
-/* space.h - the span of a shard as runs of chunks: taken from the system and given back.
+/* space.h - the memory of a shard as chunks: taken from the system and given back.
  *
- *     0          directory   table        first                       top            limit
- *     ├──────────┬───────────┬────────────┬──────┬──────┬─────┬──────┬──────────────┤
- *     │ shard    │ index     │ chunk_info │ chunk│ chunk│ ... │ chunk│ reserved     │
- *     │ (head)   │ directory │ per chunk  │      │      │     │      │              │
- *     └──────────┴───────────┴────────────┴──────┴──────┴─────┴──────┴──────────────┘
+ *     span    │ head: shard │ index directory │ chunk_infos │ chunks of runs    │ reserved │
+ *     rows    │ single chunks, among those of the other shards (rows.h)         │ reserved │
  *
- * Chunks are numbered from the span's start, so that a byte's chunk is its offset / CHUNK_BYTES;
- * number 0 lies in the head and stands for "none". The head, and each of the three areas behind it,
+ * Chunks are numbered, so that a granule's chunk is its number / CHUNK_GRANULES. What takes a chunk
+ * by itself has it in the rows: all of the index, and blocks of up to a chunk. What takes more has
+ * a run of chunks behind each other in the span, which are numbered from RUNS_FROM on; so bit 31 of
+ * a granule's number tells. Number 0 stands for "none". The head, and each of the areas behind it,
  * is committed as far as it was ever needed; what a chunk held is discarded when it is given back.
  *
- * Free chunks below `top` form runs, kept in lists by the power of two of their length, in the
- * manner of Knuth's boundary tags (TAOCP 1, 2.5): the first and last chunk_info of a run hold its
- * length, so that neighbours are joined in constant time.
+ * In either zone the free chunks below `top` form runs, kept in lists by the power of two of their
+ * length, in the manner of Knuth's boundary tags (TAOCP 1, 2.5): the first and last chunk_info of a
+ * run hold its length, so that neighbours are joined in constant time.
  *
  * Invariants: no two free runs touch; no free run touches `top`; bit i of run_bits is set exactly
  * where runs[i] is not 0; every chunk below `top` is of the kind that its chunk_info says.
@@ -26,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "../bytes/limits.h"
+#include "rows.h"
 #include "../os/visibility.h"
 
 /* Bytes are addressed by the number of their granule, 32 bits wide. */
@@ -34,6 +34,8 @@
 /* What memory is counted in: an untouched page costs nothing. */
 #define PAGE_COUNTED 4096u
 #define RUN_CLASSES  32u
+/* The first chunk of those that form runs. */
+#define RUNS_FROM (((uint32_t)1 << 31) / CHUNK_GRANULES)
 
 typedef enum chunk_kind {
     CHUNK_FREE = 1,
@@ -63,16 +65,28 @@ typedef struct area {
     uint64_t start, committed, limit;
 } area;
 
-typedef struct space {
-    area directory, table, chunks;
-    uint32_t first, top;
+/* Chunks that are found behind each other by their numbers. */
+typedef struct zone {
+    uint32_t first, top, limit;
     uint32_t run_bits;
     uint32_t runs[RUN_CLASSES];
+} zone;
+
+/* Distances are in bytes, from the struct on, modulo 2^64. */
+typedef struct space {
+    area directory;
+    uint64_t single;     /* distance of where chunk 0 would be in the rows */
+    uint64_t single_gap; /* bytes between one chunk and the next */
+    uint64_t rows;       /* distance */
+    area infos, run_infos, run_chunks;
+    zone singles, runs;
 } space;
 
-/* Lays out a span whose first `head` bytes, and the page that they end in, are committed and zero.
- * False if it is too small. */
-bool space_create(space *s, uint64_t head, uint64_t span);
+/* Address space of a span whose head takes `head` bytes, for two zones of `zone_bytes`. */
+uint64_t space_span(uint64_t head, uint64_t zone_bytes);
+/* Lays out that of shard number `index`. Its head, and the page that this ends in, is committed and
+ * zero. */
+void space_create(space *s, uint64_t head, uint64_t zone_bytes, rows *r, uint32_t index);
 /* Gives all chunks back. */
 void space_clear(space *s);
 
@@ -90,16 +104,25 @@ static inline size_t round_to_granules(size_t bytes) {
     return (bytes + GRANULE - 1) / GRANULE * GRANULE;
 }
 
-static inline uint8_t *space_at(const space *s, uint32_t granule) {
-    return (uint8_t *)(uintptr_t)s + (size_t)granule * GRANULE;
+/* Whether a granule is in a run of chunks, and not in one by itself. */
+static inline bool space_in_run(uint32_t granule) {
+    return (int32_t)granule < 0;
 }
 
-static inline uint32_t *space_words(const space *s, uint32_t granule) {
-    return (uint32_t *)(void *)space_at(s, granule);
+/* The address of a granule that is not in a run. */
+static inline uint8_t *space_single_at(const space *s, uint32_t granule) {
+    uint64_t gaps = (uint64_t)(granule / CHUNK_GRANULES) * s->single_gap;
+    return (uint8_t *)(uintptr_t)s + s->single + (size_t)granule * GRANULE + gaps;
+}
+
+static inline uint8_t *space_at(const space *s, uint32_t granule) {
+    if (!space_in_run(granule)) return space_single_at(s, granule);
+    uint64_t start = s->run_chunks.start - (uint64_t)RUNS_FROM * CHUNK_BYTES;
+    return (uint8_t *)(uintptr_t)s + start + (size_t)granule * GRANULE;
 }
 
 static inline chunk_info *space_info(const space *s, uint32_t chunk) {
-    uint8_t *infos = (uint8_t *)(uintptr_t)s + s->table.start;
+    uint8_t *infos = (uint8_t *)(uintptr_t)s + s->infos.start;
     return (chunk_info *)(void *)infos + chunk;
 }
 

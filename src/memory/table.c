@@ -42,11 +42,11 @@ slots table_node_at(void *node) {
 }
 
 slots table_line_slots(const shard *s, uint32_t line) {
-    return table_line_at(shard_at(s, line));
+    return table_line_at(shard_single_at(s, line));
 }
 
 slots table_node_slots(const shard *s, uint32_t node) {
-    return table_node_at(shard_at(s, node));
+    return table_node_at(shard_single_at(s, node));
 }
 
 bool table_create(shard *s) {
@@ -62,7 +62,7 @@ bool table_create(shard *s) {
     s->table.spare = 0;
     nodes_clear(&s->table.nodes);
     word_set(&s->table.buckets, 1);
-    words_clear(shard_at(s, table_line(s, 0)), LINE_BYTES);
+    words_clear(shard_single_at(s, table_line(s, 0)), LINE_BYTES);
     return true;
 }
 
@@ -242,7 +242,7 @@ static void prefetch_blocks(const shard *s, uint32_t line) {
     slots at = table_line_slots(s, line);
     for (;;) {
         for (unsigned i = 0; i < at.capacity && at.offsets[i] != 0; i++) {
-            __builtin_prefetch(shard_at(s, at.offsets[i]));
+            __builtin_prefetch(shard_single_at(s, at.offsets[i]));
         }
         if (*at.link == 0) return;
         at = table_node_slots(s, *at.link);
@@ -277,7 +277,7 @@ static uint32_t line_take(shard *s, uint32_t bucket) {
         word_set(&space_directory(sp)[number], chunk);
     }
     uint32_t line = table_line(s, bucket);
-    words_clear(shard_at(s, line), LINE_BYTES);
+    words_clear(shard_single_at(s, line), LINE_BYTES);
     return line;
 }
 

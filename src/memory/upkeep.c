@@ -41,7 +41,8 @@ static void idle(shard *s) {
     if (waste < u->accepted) u->accepted = waste;
     uint64_t used = counter_get(&s->arena.used_bytes);
     if (waste - u->accepted <= used / WASTE_PART + WASTE_CHUNKS * CHUNK_BYTES) return;
-    *u = (upkeep){.phase = UPKEEP_SURVEY, .chunk = s->arena.space.first, .accepted = u->accepted};
+    *u = (upkeep){
+        .phase = UPKEEP_SURVEY, .chunk = s->arena.space.singles.first, .accepted = u->accepted};
 }
 
 /* ---- Survey */
@@ -58,15 +59,16 @@ static void choose_sparse(upkeep *u) {
 
 static void survey(shard *s) {
     upkeep *u = &s->upkeep;
-    for (unsigned i = 0; i < SURVEYED_PER_STEP && u->chunk < s->arena.space.top; i++, u->chunk++) {
+    for (unsigned i = 0; i < SURVEYED_PER_STEP && u->chunk < s->arena.space.singles.top;
+         i++, u->chunk++) {
         if (!is_candidate(&s->arena, u->chunk)) continue;
         const chunk_info *info = space_info(&s->arena.space, u->chunk);
         u->free_bytes[fullness(info)] += CHUNK_BYTES - info->size;
         u->quota++;
     }
-    if (u->chunk < s->arena.space.top) return;
+    if (u->chunk < s->arena.space.singles.top) return;
     choose_sparse(u);
-    u->chunk = s->arena.space.first;
+    u->chunk = s->arena.space.singles.first;
     u->phase = UPKEEP_MARK;
 }
 
@@ -84,7 +86,7 @@ static void drop_free(shard *s) {
 
 static bool is_enough(const shard *s) {
     const upkeep *u = &s->upkeep;
-    return u->chunk >= s->arena.space.top || u->quota == 0 || u->expected >= u->wanted;
+    return u->chunk >= s->arena.space.singles.top || u->quota == 0 || u->expected >= u->wanted;
 }
 
 static bool is_sparse(const shard *s, uint32_t chunk) {

@@ -67,12 +67,19 @@ bool os_file_maps_safely(int fd);
 
 /* ---- Memory */
 
+/* Of x86-64, and of aarch64 with pages of 4 KiB; elsewhere there is no page of this size. */
+#define OS_LARGE_PAGE ((size_t)2 << 20)
+
 size_t os_page_size(void);
-/* Reserves address space without memory behind it; NULL if there is none. */
+/* Reserves address space without memory behind it; NULL if there is none. Pages in it will be small
+ * ones, but for those of os_commit_large. */
 void *os_reserve(size_t size);
 void os_unreserve(void *base, size_t size);
 /* Makes part of a reservation readable, writable memory, zeroed. */
 int os_commit(void *base, size_t size);
+/* The same for OS_LARGE_PAGE bytes on a multiple of it, in one page of that size where the system
+ * has one; that page is there, and counts as used, from now on. */
+int os_commit_large(void *base, size_t size);
 /* Gives the memory behind a committed part back; it stays committed, and zeroed when next used. */
 void os_discard(void *base, size_t size);
 /* Maps [offset, offset + size) of a file into a reservation at `base`, shared and writable, and has

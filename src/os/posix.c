@@ -31,7 +31,11 @@ size_t os_page_size(void) {
 
 void *os_reserve(size_t size) {
     void *base = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return base == MAP_FAILED ? NULL : base;
+    if (base == MAP_FAILED) return NULL;
+#ifdef MADV_NOHUGEPAGE
+    (void)madvise(base, size, MADV_NOHUGEPAGE);
+#endif
+    return base;
 }
 
 void os_unreserve(void *base, size_t size) {
@@ -40,6 +44,21 @@ void os_unreserve(void *base, size_t size) {
 
 int os_commit(void *base, size_t size) {
     return mprotect(base, size, PROT_READ | PROT_WRITE) == 0 ? 0 : errno;
+}
+
+int os_commit_large(void *base, size_t size) {
+    int error = os_commit(base, size);
+    if (error) return error;
+        /* Advised for no longer than the first touch takes: else the kernel would, in its own time,
+         * fill such pages up again of which parts have been given back. */
+#ifdef MADV_HUGEPAGE
+    (void)madvise(base, size, MADV_HUGEPAGE);
+#endif
+    *(volatile uint8_t *)base = 0;
+#ifdef MADV_NOHUGEPAGE
+    (void)madvise(base, size, MADV_NOHUGEPAGE);
+#endif
+    return 0;
 }
 
 void os_discard(void *base, size_t size) {
