@@ -59,6 +59,7 @@ static const fault faults[] = {
     {"munmap", PROBE_ERROR, ENOMEM, true},
     {"MADV_POPULATE_WRITE", PROBE_ERROR, EFAULT, false}, /* a full disk, for a mapping */
     {"MADV_POPULATE_WRITE", PROBE_ERROR, EINVAL, true},  /* an older kernel */
+    {"MADV_NOHUGEPAGE", PROBE_ERROR, EINVAL, true},      /* a kernel without large pages */
     {"mprotect", PROBE_ERROR, ENOMEM, false},
     {"strdup", PROBE_ERROR, ENOMEM, false},
     {"getrandom", PROBE_ERROR, ENOSYS, true},
@@ -461,6 +462,19 @@ static void memory_is_kept(void) {
     remove_store();
 }
 
+/* There are no large pages: small ones are as good. */
+static void large_pages_are_refused(const char *advice) {
+    char *reserved = os_reserve(2 * OS_LARGE_PAGE);
+    char *page = reserved + (OS_LARGE_PAGE - (uintptr_t)reserved % OS_LARGE_PAGE);
+    probe_plan plan = {advice, PROBE_ERROR, EINVAL, 1, PROBE_EVER};
+    (void)snprintf(doing, sizeof doing, "%s fails", advice);
+    probe_fail(&plan, 1);
+    check(os_commit_large(page, OS_LARGE_PAGE) == 0 && probe_met() > 0, "memory");
+    heal();
+    page[OS_LARGE_PAGE - 1] = 'x';
+    os_unreserve(reserved, 2 * OS_LARGE_PAGE);
+}
+
 /* ---- Restoring: two threads, many batches (pipeline.h) */
 
 enum { MANY = 7000 };
@@ -562,6 +576,8 @@ int main(void) {
     lock_is_held();
     two_fail();
     memory_is_kept();
+    large_pages_are_refused("MADV_HUGEPAGE");
+    large_pages_are_refused("MADV_NOHUGEPAGE");
     restores();
     disk_is_full();
     close_of_manifest_fails();

@@ -53,7 +53,7 @@
 #define CHUNK_BYTES      ((uint32_t)64 << 10)
 /* From so much memory on, for all shards, it is taken in large pages: until then the processor's
  * caches hold the page tables. */
-#define LARGE_PAGES_FROM ((uint64_t)192 << 20)
+#define LARGE_PAGES_FROM ((uint64_t)256 << 20)
 /* A log is extended by half its size, within these bounds. */
 #define WAL_SEGMENT_MIN  ((uint64_t)64 << 10)
 #define WAL_SEGMENT_MAX  ((uint64_t)8 << 20)

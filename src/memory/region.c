@@ -18,32 +18,37 @@ static uint64_t wanted_zone(uint32_t count) {
     return wanted;
 }
 
+static bool reserve(region *r, uint32_t count, uint64_t head) {
+    for (uint64_t wanted = wanted_zone(count); wanted >= ZONE_MIN; wanted /= 2) {
+        r->zone_bytes = wanted / ZONE_MIN * ZONE_MIN;
+        r->span = space_span(head, r->zone_bytes);
+        r->size = OS_LARGE_PAGE + os_page_size() + (r->zone_bytes + r->span) * count;
+        r->reserved = os_reserve((size_t)r->size);
+        if (r->reserved != NULL) return true;
+    }
+    return false;
+}
+
 /* Puts rows and spans into what is reserved. */
 static bool lay_out(region *r, uint32_t count) {
-    uint64_t page = os_page_size();
     uint64_t start = ((uintptr_t)r->reserved + OS_LARGE_PAGE - 1) / OS_LARGE_PAGE * OS_LARGE_PAGE;
     uint64_t limit = r->zone_bytes * count;
     r->rows = (rows *)(uintptr_t)(start + limit);
-    r->spans = (uint8_t *)r->rows + (sizeof(rows) + page - 1) / page * page;
-    if (os_commit(r->rows, (size_t)(r->spans - (uint8_t *)r->rows)) != 0) return false;
+    r->spans = (uint8_t *)r->rows + os_page_size();
+    if (os_commit(r->rows, os_page_size()) != 0) return false;
     rows_create(r->rows, count, limit);
     return true;
 }
 
 pkv_status region_create(region *r, uint32_t count, uint64_t head) {
     *r = (region){0};
-    for (uint64_t wanted = wanted_zone(count); wanted >= ZONE_MIN; wanted /= 2) {
-        uint64_t zone_bytes = wanted / ZONE_MIN * ZONE_MIN;
-        uint64_t span = space_span(head, zone_bytes);
-        uint64_t size = OS_LARGE_PAGE + os_page_size() + (zone_bytes + span) * count;
-        void *reserved = os_reserve((size_t)size);
-        if (reserved == NULL) continue;
-        *r = (region){.reserved = reserved, .size = size, .span = span, .zone_bytes = zone_bytes};
-        if (lay_out(r, count)) return PKV_OK;
-        region_destroy(r);
-        break;
+    if (!reserve(r, count, head)) {
+        return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0,
+                    "there is no address space for %u memory shards", (unsigned)count);
     }
-    return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "there is no address space for %u memory shards",
+    if (lay_out(r, count)) return PKV_OK;
+    region_destroy(r);
+    return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory for %u memory shards",
                 (unsigned)count);
 }
 

@@ -2,6 +2,8 @@
 
 /* Rows are committed in steps that grow with them, from a row up to this. */
 #define STEP_MAX ((uint64_t)16 << 20)
+/* The next large page is made when so much of the last one, or less, is not in use. */
+#define AHEAD (OS_LARGE_PAGE / 2)
 /* Large pages are used while at most this part of the rows in use is not taken. */
 #define OPEN_PART 32u
 
@@ -33,7 +35,7 @@ static bool wants_large_page(const rows *r, uint64_t committed) {
 
 /* Where the next step ends: not before `end`, which cannot be done without. */
 static uint64_t step_end(const rows *r, uint64_t committed, uint64_t end) {
-    uint64_t to = committed + (committed < STEP_MAX ? committed : STEP_MAX);
+    uint64_t to = committed + (committed / 2 < STEP_MAX ? committed / 2 : STEP_MAX);
     if (committed >= r->large_from) {
         to = round_up(end, OS_LARGE_PAGE);
     } else if (to > r->large_from) {
@@ -87,7 +89,7 @@ bool rows_reach(rows *r, uint32_t number) {
 static bool is_due(const rows *r) {
     uint64_t committed = atomic_load_explicit(&r->committed, memory_order_relaxed);
     uint64_t reached = atomic_load_explicit(&r->reached, memory_order_relaxed);
-    return committed < reached + OS_LARGE_PAGE && wants_large_page(r, committed);
+    return committed < reached + AHEAD && wants_large_page(r, committed);
 }
 
 void rows_commit_ahead(rows *r) {
