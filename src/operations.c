@@ -7,6 +7,7 @@
 #include "store.h"
 
 #include <string.h>
+#include "bytes/prefetch.h"
 
 /* The 8 bytes of a key must be an integer of the store's type, padded with zeros. */
 static pkv_status check_padding(pkv_integer type, pkv_bytes key) {
@@ -100,8 +101,8 @@ pkv_status pkv_unset(pkv *store, pkv_bytes key) {
     return commit(store, &at, &entry, &change);
 }
 
-pkv_status pkv_get_typed(pkv *store, pkv_bytes key, void *buffer, size_t capacity, size_t *size,
-                         pkv_type *type) {
+AT_LINE_START pkv_status pkv_get_typed(pkv *store, pkv_bytes key, void *buffer, size_t capacity,
+                                       size_t *size, pkv_type *type) {
     pkv_status status = store_usable(store);
     if (!status) status = store_check_key(store, key);
     if (status) return status;

@@ -1,4 +1,5 @@
-/* prefetch.h - cache lines, and asking for one that is about to be written. Any address will do. */
+/* prefetch.h - cache lines: what begins with one, and asking for one that is about to be written.
+ */
 #ifndef PKV_PREFETCH_H
 #define PKV_PREFETCH_H
 
@@ -6,6 +7,11 @@
 
 #define CACHE_LINE 64u
 
+/* For short functions that are called often: what they take depends on where their branches lie in
+ * a line of code, which each change elsewhere would move. */
+#define AT_LINE_START __attribute__((aligned(CACHE_LINE)))
+
+/* Any address will do. */
 static inline void prefetch_to_write(const void *at) {
 #ifdef __x86_64__
     /* For __builtin_prefetch(at, 1) compilers ask to read, unless told that the processor has this

@@ -127,8 +127,8 @@ static __attribute__((noinline)) pkv_status get_slowly(shard *s, const memory_ke
     return seen == LOOK_FOUND ? PKV_OK : PKV_NOT_FOUND;
 }
 
-pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity, size_t *size,
-                      pkv_type *type) {
+AT_LINE_START pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity,
+                                    size_t *size, pkv_type *type) {
     shard *s = shard_of(m, key->shard);
     reading r = {s, table_key_of(s, key), 0, buffer, capacity, size, type};
     look seen = s->fixed_keys ? look_for(&r, true) : look_for(&r, false);

@@ -2,8 +2,9 @@
 
 /* Rows are committed in steps that grow with them, from a row up to this. */
 #define STEP_MAX ((uint64_t)16 << 20)
-/* The next large page is made when so much of the last one, or less, is not in use. */
-#define AHEAD (OS_LARGE_PAGE / 2)
+/* The next large page is made when less than that is left. (A machine that has given its free pages
+ * back to a host may take 5 ms to have one again.) */
+#define AHEAD OS_LARGE_PAGE
 /* Large pages are used while at most this part of the rows in use is not taken. */
 #define OPEN_PART 32u
 

@@ -41,7 +41,7 @@ void rows_create(rows *r, uint32_t shards, uint64_t limit);
 /* Has the row of this number committed; any thread. False if there is no memory, or no such row. */
 bool rows_reach(rows *r, uint32_t number);
 
-/* Commits the next large page if the last one is half in use; any thread. Who grows the rows need
+/* Commits the next large page if the last one is in use; any thread. Who grows the rows need
  * not wait for it then. */
 void rows_commit_ahead(rows *r);
 
