@@ -5,7 +5,9 @@
 
 /* A longer block is read under the lock. */
 #define PEEK_BYTES 2048u
-_Static_assert(PEEK_BYTES <= BLOCK_PEEK_MAX, "its lengths can be told");
+#if PEEK_BYTES > BLOCK_PEEK_MAX
+#error a length of two bytes must do
+#endif
 
 typedef struct reading {
     const shard *s;
