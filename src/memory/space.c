@@ -83,7 +83,7 @@ void space_create(space *s, uint64_t head, uint64_t zone_bytes, rows *r, uint32_
 }
 
 static rows *rows_of(space *s) {
-    return (rows *)(void *)((uint8_t *)s + s->rows);
+    return (rows *)(uintptr_t)((uintptr_t)s + s->rows);
 }
 
 bool space_grow_directory(space *s, uint32_t count) {

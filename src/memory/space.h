@@ -109,16 +109,17 @@ static inline bool space_in_run(uint32_t granule) {
     return (int32_t)granule < 0;
 }
 
-/* The address of a granule that is not in a run. */
+/* The address of a granule that is not in a run. (Computed as a number, since the rows lie before
+ * the span.) */
 static inline uint8_t *space_single_at(const space *s, uint32_t granule) {
     uint64_t gaps = (uint64_t)(granule / CHUNK_GRANULES) * s->single_gap;
-    return (uint8_t *)(uintptr_t)s + s->single + (size_t)granule * GRANULE + gaps;
+    return (uint8_t *)(uintptr_t)((uintptr_t)s + s->single + (uint64_t)granule * GRANULE + gaps);
 }
 
 static inline uint8_t *space_at(const space *s, uint32_t granule) {
     if (!space_in_run(granule)) return space_single_at(s, granule);
-    uint64_t start = s->run_chunks.start - (uint64_t)RUNS_FROM * CHUNK_BYTES;
-    return (uint8_t *)(uintptr_t)s + start + (size_t)granule * GRANULE;
+    uint64_t offset = (uint64_t)granule * GRANULE - (uint64_t)RUNS_FROM * CHUNK_BYTES;
+    return (uint8_t *)(uintptr_t)s + s->run_chunks.start + offset;
 }
 
 static inline chunk_info *space_info(const space *s, uint32_t chunk) {
