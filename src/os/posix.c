@@ -46,11 +46,11 @@ int os_commit(void *base, size_t size) {
     return mprotect(base, size, PROT_READ | PROT_WRITE) == 0 ? 0 : errno;
 }
 
+/* The advice is taken back after the first touch: else the kernel would, in its own time, fill such
+ * pages up again of which parts have been given back. */
 int os_commit_large(void *base, size_t size) {
     int error = os_commit(base, size);
     if (error) return error;
-        /* Advised for no longer than the first touch takes: else the kernel would, in its own time,
-         * fill such pages up again of which parts have been given back. */
 #ifdef MADV_HUGEPAGE
     (void)madvise(base, size, MADV_HUGEPAGE);
 #endif
