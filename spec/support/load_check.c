@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include "effort.h"
 #include "memory_inspect.h"
+#include "process_bytes.h"
 
 #define IDS       3000u
 #define BATCH     64u
@@ -220,27 +221,16 @@ static void the_index_is_trimmed(bool fixed_keys) {
     model_close(it);
 }
 
-static uint64_t private_bytes(void) {
-    unsigned long pages[6] = {0};
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file == NULL) return 0;
-    for (int i = 0; i < 6; i++) {
-        if (fscanf(file, "%lu", &pages[i]) != 1) pages[i] = 0;
-    }
-    fclose(file);
-    return (uint64_t)pages[5] * os_page_size();
-}
-
 /* Without memory a load ends at an item, and all before it are there. */
 static void a_refused_load_tells_how_far_it_came(bool fixed_keys) {
     static memory_item items[BATCH];
     uint32_t ids[BATCH], refused = 0;
     struct rlimit before, limit;
-    uint64_t used = private_bytes();
+    uint64_t used = process_bytes(PROCESS_PRIVATE);
     if (SANITIZED || used == 0 || getrlimit(RLIMIT_DATA, &before) != 0) return;
     model *it = model_open(2, fixed_keys);
     limit = before;
-    limit.rlim_cur = (rlim_t)(private_bytes() + 20 * (uint64_t)CHUNK_BYTES);
+    limit.rlim_cur = (rlim_t)(process_bytes(PROCESS_PRIVATE) + 20 * (uint64_t)CHUNK_BYTES);
     CHECK(setrlimit(RLIMIT_DATA, &limit) == 0);
     for (uint32_t i = 0; i < BATCHES && wrong == 0; i++) {
         random_items(it, IDS, 1, items, ids);

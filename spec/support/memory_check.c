@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include "effort.h"
 #include "memory_inspect.h"
+#include "process_bytes.h"
 
 #define IDS            4000u
 #define STEPS          (SANITIZED ? 10000u : 60000u)
@@ -256,18 +257,6 @@ static void model_walk(model *it) {
     walk_step_release(&step);
 }
 
-/* A figure of /proc/self/statm, 0 where there is none: 1 resident, 5 writable private memory. */
-static uint64_t process_bytes(unsigned figure) {
-    unsigned long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file == NULL) return 0;
-    for (unsigned i = 0; i <= figure; i++) {
-        if (fscanf(file, "%lu", &pages) != 1) pages = 0;
-    }
-    fclose(file);
-    return (uint64_t)pages * os_page_size();
-}
-
 /* ---- What is promised */
 
 /* Phases of growth, churn and decline, so that buckets split and merge. */
@@ -404,7 +393,7 @@ static void large_values_are_reused(void) {
     uint32_t sizes[VALUES] = {0};
     if (!CHECK(buffer != NULL && memory_create(&m, 1, false, seed) == PKV_OK)) return;
     uint32_t first = shard_of(&m, 0)->arena.space.runs.first;
-    uint64_t resident = process_bytes(1);
+    uint64_t resident = process_bytes(PROCESS_RESIDENT);
     for (int i = 0; i < (SANITIZED ? 100 : 300); i++) {
         uint32_t id = random_below(VALUES);
         sizes[id] = largest / 2 + random_below(largest / 2);
@@ -416,7 +405,7 @@ static void large_values_are_reused(void) {
     }
     for (uint32_t id = 0; id < VALUES; id++) (void)unset(&m, id);
     CHECK(count(&m).used_bytes <= 2 * CHUNK_BYTES + 16384);
-    CHECK(SANITIZED || process_bytes(1) <= resident + largest + largest / 2);
+    CHECK(SANITIZED || process_bytes(PROCESS_RESIDENT) <= resident + largest + largest / 2);
     inspect(&m);
     memory_destroy(&m, true);
     free(buffer);
@@ -444,13 +433,13 @@ static void fill_until_refused(model *it) {
 
 static void a_refused_change_changes_nothing(bool fixed_keys) {
     struct rlimit before, limit;
-    uint64_t used = process_bytes(5);
+    uint64_t used = process_bytes(PROCESS_PRIVATE);
     if (SANITIZED || used == 0 || getrlimit(RLIMIT_DATA, &before) != 0) return;
     model *it = model_open(2, fixed_keys);
     for (uint32_t id = 0; id < IDS / 2; id++) model_set(it, id, random_below(100));
 
     limit = before;
-    limit.rlim_cur = (rlim_t)(process_bytes(5) + 24 * (uint64_t)CHUNK_BYTES);
+    limit.rlim_cur = (rlim_t)(process_bytes(PROCESS_PRIVATE) + 24 * (uint64_t)CHUNK_BYTES);
     if (CHECK(setrlimit(RLIMIT_DATA, &limit) == 0)) fill_until_refused(it);
     memory other;
     limit.rlim_cur = os_page_size(); /* 0 would stand for something else */

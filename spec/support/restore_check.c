@@ -20,6 +20,7 @@
 #include "../../src/os/error.h"
 #include "../../src/pkv.h"
 #include "effort.h"
+#include "process_bytes.h"
 
 #define OPERATIONS   EFFORT(40000u, 40000u, 40000u, 40000u, 6000u)
 #define ROUNDS       EFFORT(5, 5, 5, 5, 2)
@@ -392,14 +393,6 @@ typedef struct scales {
     atomic_uint applied;
 } scales;
 
-static size_t resident_bytes(void) {
-    unsigned long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file && fscanf(file, "%*u %lu", &pages) != 1) pages = 0;
-    if (file) fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 static pkv_status hash_evenly(void *context, const record *entry, record_origin origin,
                               uint64_t *bits) {
     (void)context;
@@ -410,7 +403,7 @@ static pkv_status hash_evenly(void *context, const record *entry, record_origin 
 
 static pkv_status weigh(void *context, const sink_batch *batch, size_t *applied) {
     scales *s = context;
-    size_t now = resident_bytes(), most = atomic_load(&s->most);
+    size_t now = process_bytes(PROCESS_RESIDENT), most = atomic_load(&s->most);
     while (now > most && !atomic_compare_exchange_weak(&s->most, &most, now)) continue;
     atomic_fetch_add(&s->applied, (unsigned)batch->count);
     *applied = batch->count;
@@ -433,7 +426,8 @@ static void large_records(const char *path) {
     ok = read_folder(path, &folder, &m);
     for (unsigned i = 0; i < THREAD_TRIES && ok; i++) {
         scales s = {0};
-        size_t before = resident_bytes(), limit = BULK * 5 / 2 + thread_counts[i] * (2u << 20);
+        size_t before = process_bytes(PROCESS_RESIDENT),
+               limit = BULK * 5 / 2 + thread_counts[i] * (2u << 20);
         restore_sink to = {.part_bits = 5, .hash = hash_evenly, .apply = weigh, .context = &s};
         check(feed_to(&folder, &m, thread_counts[i], &to) == PKV_OK && s.applied == BULK_COUNT,
               "large records are read", path, thread_counts[i]);

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include "effort.h"
+#include "process_bytes.h"
 #include "../../src/memory/rows.h"
 
 #define SHARDS      4u
@@ -123,22 +124,13 @@ static void large_pages_come_ahead(void) {
     plot_close(&p);
 }
 
-static uint64_t data_bytes(void) {
-    unsigned long pages[6] = {0};
-    FILE *file = fopen("/proc/self/statm", "r");
-    for (int i = 0; file != NULL && i < 6; i++) {
-        if (fscanf(file, "%lu", &pages[i]) != 1) pages[i] = 0;
-    }
-    if (file != NULL) fclose(file);
-    return (uint64_t)pages[5] * os_page_size();
-}
-
 static void refused_memory_changes_nothing(void) {
     struct rlimit before, limit;
+    if (SANITIZED || process_bytes(PROCESS_PRIVATE) == 0) return;
+    if (getrlimit(RLIMIT_DATA, &before) != 0) return;
     plot p = plot_open(SHARDS);
-    if (SANITIZED || data_bytes() == 0 || getrlimit(RLIMIT_DATA, &before) != 0) return;
     limit = before;
-    limit.rlim_cur = (rlim_t)(data_bytes() + OS_LARGE_PAGE / 2);
+    limit.rlim_cur = (rlim_t)(process_bytes(PROCESS_PRIVATE) + OS_LARGE_PAGE / 2);
     if (CHECK(setrlimit(RLIMIT_DATA, &limit) == 0)) {
         uint32_t number = 0;
         while (number < ROWS(LIMIT) && take(p.r, number, number + 1)) number++;
