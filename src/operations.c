@@ -18,6 +18,16 @@ static pkv_status check_padding(pkv_integer type, pkv_bytes key) {
                 "a key that is no %s, the type of this store's keys", pkv_integer_name(type));
 }
 
+void store_set_key_sizes(pkv *store) {
+    const pkv_config *c = &store->config;
+    if (c->keys == PKV_KEYS_VARIABLE) {
+        store->key_spread = PKV_KEY_MAX;
+    } else {
+        /* of a type whose keys have padding, none will do by its size alone */
+        store->key_least = c->key_type <= PKV_I64 ? 8 : SIZE_MAX;
+    }
+}
+
 pkv_status store_judge_key(const pkv *store, pkv_bytes key) {
     pkv_integer type = store->config.key_type;
     if (store->config.keys == PKV_KEYS_FIXED) {
@@ -29,6 +39,11 @@ pkv_status store_judge_key(const pkv *store, pkv_bytes key) {
     if (key.size <= PKV_KEY_MAX) return PKV_OK;
     return fail(PKV_TOO_LARGE, NULL, NO_OFFSET, 0,
                 "a key of %zu bytes: keys may have %zu bytes at most", key.size, PKV_KEY_MAX);
+}
+
+pkv_status store_judge(const pkv *store, pkv_bytes key) {
+    pkv_status status = store_usable(store);
+    return status ? status : store_judge_key(store, key);
 }
 
 /* By the hash alone, so that a key stays in its shard whatever the number of memory shards. */
@@ -57,8 +72,7 @@ static pkv_status commit(pkv *store, const memory_key *key, record *entry, memor
 }
 
 pkv_status pkv_set_typed(pkv *store, pkv_bytes key, pkv_bytes value, pkv_type type) {
-    pkv_status status = store_usable(store);
-    if (!status) status = store_check_key(store, key);
+    pkv_status status = store_check(store, key);
     if (status) return status;
     if (value.size > PKV_VALUE_MAX) {
         return fail(PKV_TOO_LARGE, NULL, NO_OFFSET, 0,
@@ -86,8 +100,7 @@ pkv_status pkv_set(pkv *store, pkv_bytes key, pkv_bytes value) {
 }
 
 pkv_status pkv_unset(pkv *store, pkv_bytes key) {
-    pkv_status status = store_usable(store);
-    if (!status) status = store_check_key(store, key);
+    pkv_status status = store_check(store, key);
     if (status) return status;
     memory_key at = memory_key_of(&store->memory, key);
     memory_change change;
@@ -103,16 +116,16 @@ pkv_status pkv_unset(pkv *store, pkv_bytes key) {
 
 AT_LINE_START pkv_status pkv_get_typed(pkv *store, pkv_bytes key, void *buffer, size_t capacity,
                                        size_t *size, pkv_type *type) {
-    pkv_status status = store_usable(store);
-    if (!status) status = store_check_key(store, key);
+    pkv_status status = store_check(store, key);
     if (status) return status;
-    memory_key at = memory_key_of(&store->memory, key);
-    return memory_get(&store->memory, &at, buffer, capacity, size, type);
+    return memory_get_bytes(&store->memory, key, buffer, capacity, size, type);
 }
 
-pkv_status pkv_get(pkv *store, pkv_bytes key, void *buffer, size_t capacity, size_t *size) {
-    pkv_type type;
-    return pkv_get_typed(store, key, buffer, capacity, size, &type);
+AT_LINE_START pkv_status pkv_get(pkv *store, pkv_bytes key, void *buffer, size_t capacity,
+                                 size_t *size) {
+    pkv_status status = store_check(store, key);
+    if (status) return status;
+    return memory_get_bytes(&store->memory, key, buffer, capacity, size, NULL);
 }
 
 /* Keys whose cache misses overlap. */

@@ -168,6 +168,7 @@ static pkv_status open_wings(pkv *store) {
     c->keys = store->disk.keys;
     c->key_type = store->disk.key_type;
     c->values = store->disk.values;
+    store_set_key_sizes(store);
     fill_defaults(c);
     status = memory_create(&store->memory, c->memory_shards, c->keys == PKV_KEYS_FIXED,
                            store->disk.m.hash_seed);

@@ -51,7 +51,8 @@ struct pkv {
     bool busy; /* being opened or closed: wait */
     unsigned fork_generation;
 
-    pkv_config config; /* what is in effect: nothing left at its default */
+    pkv_config config;            /* what is in effect: nothing left at its default */
+    size_t key_least, key_spread; /* keys of key_least to key_least + key_spread bytes will do */
     memory memory;
     disk disk;
     snapshot_desk desk;
@@ -85,12 +86,26 @@ void store_free(pkv *store);
 /* restoring.c: fills the memory from the disk. */
 pkv_status store_restore(pkv *store);
 
-/* operations.c: why the store cannot have this key, if it cannot. */
+/* operations.c: once the configuration is known. */
+void store_set_key_sizes(pkv *store);
+/* Why the store cannot have this key, if it cannot. */
 pkv_status store_judge_key(const pkv *store, pkv_bytes key);
 
+static inline bool store_takes_size(const pkv *store, size_t size) {
+    return size - store->key_least <= store->key_spread;
+}
+
 static inline pkv_status store_check_key(const pkv *store, pkv_bytes key) {
-    if (store->config.keys == PKV_KEYS_VARIABLE && key.size <= PKV_KEY_MAX) return PKV_OK;
-    return store_judge_key(store, key);
+    return store_takes_size(store, key.size) ? PKV_OK : store_judge_key(store, key);
+}
+
+/* The same of the store, which may be NULL, and of the key. */
+__attribute__((noinline, cold)) pkv_status store_judge(const pkv *store, pkv_bytes key);
+
+static inline pkv_status store_check(const pkv *store, pkv_bytes key) {
+    bool good = store && store->fork_generation == os_fork_generation() &&
+                store_takes_size(store, key.size);
+    return __builtin_expect(good, 1) ? PKV_OK : store_judge(store, key);
 }
 
 /* background.c */

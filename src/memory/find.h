@@ -24,7 +24,7 @@
 static inline uint8_t hash_of_others(const shard *s, const void *other_bytes) {
     uint64_t word = 0;
     memcpy(&word, other_bytes, BLOCK_KEY_FIXED);
-    return (uint8_t)((word ^ s->seed) * UINT64_C(0x9e3779b97f4a7c15) >> 56);
+    return (uint8_t)((word ^ s->secret.state) * UINT64_C(0x9e3779b97f4a7c15) >> 56);
 }
 
 /* The first byte of a fixed key. */
@@ -55,13 +55,23 @@ static inline uint32_t table_bucket(uint32_t buckets, uint64_t hash) {
     return bucket < buckets ? bucket : bucket & (half - 1);
 }
 
+static inline uint32_t table_chunk(const shard *s, uint32_t bucket) {
+    return word_get(&space_directory(&s->arena.space)[bucket / LINES_PER_CHUNK]);
+}
+
 static inline uint32_t table_line(const shard *s, uint32_t bucket) {
-    uint32_t chunk = word_get(&space_directory(&s->arena.space)[bucket / LINES_PER_CHUNK]);
-    return chunk_start(chunk) + bucket % LINES_PER_CHUNK * (LINE_BYTES / GRANULE);
+    return chunk_start(table_chunk(s, bucket)) + bucket % LINES_PER_CHUNK * (LINE_BYTES / GRANULE);
 }
 
 static inline uint32_t table_line_of(const shard *s, uint64_t hash) {
     return table_line(s, table_bucket(table_buckets(&s->table), hash));
+}
+
+/* Where that line is. */
+static inline uint8_t *table_line_at_hash(const shard *s, uint64_t hash) {
+    uint32_t bucket = table_bucket(table_buckets(&s->table), hash);
+    uint8_t *chunk = space_chunk_at(&s->arena.space, table_chunk(s, bucket));
+    return chunk + bucket % LINES_PER_CHUNK * LINE_BYTES;
 }
 
 /* ---- Chains. What a reader without a lock finds counts only once the lock's version has been
@@ -113,10 +123,9 @@ static inline uint32_t node_tags_that_equal(const uint8_t *node, uint8_t tag) {
 }
 #endif
 
-static inline glance glance_line(const shard *s, uint32_t line, uint8_t tag) {
-    const uint8_t *at = shard_single_at(s, line);
-    return (glance){.found = line_tags_that_equal(at, tag) & ((1u << LINE_SLOTS) - 1),
-                    .offsets = (const uint32_t *)(const void *)(at + LINE_SLOTS + 4)};
+static inline glance glance_line(const uint8_t *line, uint8_t tag) {
+    return (glance){.found = line_tags_that_equal(line, tag) & ((1u << LINE_SLOTS) - 1),
+                    .offsets = (const uint32_t *)(const void *)(line + LINE_SLOTS + 4)};
 }
 
 static inline glance glance_node(const shard *s, uint32_t node, uint8_t tag) {

@@ -17,13 +17,13 @@ static bool shard_create(const memory *m, uint32_t index) {
 
     shard *s = (shard *)(void *)base;
     s->fixed_keys = s->arena.fixed_keys = m->fixed_keys;
-    s->seed = m->seed;
+    s->secret = m->secret;
     space_create(&s->arena.space, sizeof(shard), m->region.zone_bytes, m->region.rows, index);
     return table_create(s) && seqlock_init(&s->lock) == 0;
 }
 
 pkv_status memory_create(memory *m, uint32_t shard_count, bool fixed_keys, uint64_t seed) {
-    *m = (memory){.fixed_keys = fixed_keys, .seed = seed};
+    *m = (memory){.fixed_keys = fixed_keys, .secret = hash_secret_of(seed)};
     pkv_status status = region_create(&m->region, shard_count, sizeof(shard));
     if (status != PKV_OK) return status;
     while (((uint32_t)1 << m->shard_bits) < shard_count) m->shard_bits++;

@@ -33,7 +33,7 @@ typedef struct memory {
     uint32_t shard_count; /* a power of two */
     unsigned shard_bits;
     bool fixed_keys; /* every key is 8 bytes */
-    uint64_t seed;   /* of the hash */
+    hash_secret secret;
 } memory;
 
 pkv_status memory_create(memory *m, uint32_t shard_count, bool fixed_keys, uint64_t seed);
@@ -55,7 +55,7 @@ static inline memory_key memory_key_with(const memory *m, pkv_bytes key, uint64_
 }
 
 static inline memory_key memory_key_of(const memory *m, pkv_bytes key) {
-    return memory_key_with(m, key, hash_bytes(key.data, key.size, m->seed));
+    return memory_key_with(m, key, hash_with(&m->secret, key.data, key.size));
 }
 
 /* ---- Changing. Between memory_begin and memory_end the caller holds the shard's writer lock. */
@@ -115,6 +115,9 @@ void memory_trim(memory *m, uint32_t shard);
 /* Copies at most `capacity` bytes; *size is the whole size. PKV_NOT_FOUND, no error detail. */
 pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity, size_t *size,
                       pkv_type *type);
+/* The same where the key's hash is not known yet. */
+pkv_status memory_get_bytes(memory *m, pkv_bytes key, void *buffer, size_t capacity, size_t *size,
+                            pkv_type *type);
 
 /* Ask for the memory that the key's next use will touch, without waiting for it: first the bucket,
  * then, once that has come, the entry. For many keys at once, whose cache misses then overlap.

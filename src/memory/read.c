@@ -26,12 +26,16 @@ typedef enum look {
     LOOK_LONG    /* a block for the lock */
 } look;
 
+static __attribute__((noinline)) void copy_part(void *buffer, const uint8_t *value, size_t size) {
+    bytes_copy(buffer, value, size);
+}
+
 /* Into the buffer, where it counts only if it is found to be the value. */
 static inline void copy_value(const reading *r, const uint8_t *value, size_t size) {
     if (__builtin_expect(size <= r->capacity, 1)) {
         bytes_copy(r->buffer, value, size);
     } else {
-        bytes_copy(r->buffer, value, r->capacity);
+        copy_part(r->buffer, value, r->capacity);
     }
 }
 
@@ -79,9 +83,8 @@ static inline __attribute__((always_inline)) look look_for(reading *r, bool fixe
     if (!fixed_keys && r->key.size > PEEK_BYTES) return LOOK_LONG;
     r->version = seqlock_version(&r->s->lock);
     if (r->version % 2 != 0) return LOOK_SPOILT;
-    glance here = glance_line(r->s, table_line_of(r->s, r->key.hash), r->key.tag);
+    glance here = glance_line(table_line_at_hash(r->s, r->key.hash), r->key.tag);
     for (;;) {
-        if (!is_unchanged(r)) return LOOK_SPOILT;
         for (; here.found != 0; here.found &= here.found - 1) {
             uint32_t offset = word_get(&here.offsets[__builtin_ctz(here.found)]);
             if (!is_unchanged(r)) return LOOK_SPOILT;
@@ -110,11 +113,12 @@ static look find_locked(const reading *r) {
 }
 
 /* After a look that told nothing. Apart from the first one, which is all that a get does as a rule,
- * and which keeps a reading in registers. */
-static __attribute__((noinline)) pkv_status get_slowly(shard *s, const memory_key *key,
+ * and which keeps a reading and its key in registers. */
+static __attribute__((noinline)) pkv_status get_slowly(shard *s, pkv_bytes key, uint64_t hash,
                                                        void *buffer, size_t capacity, size_t *size,
                                                        pkv_type *type) {
-    reading r = {s, table_key_of(s, key), 0, buffer, capacity, size, type};
+    memory_key at = {.bytes = key, .hash = hash};
+    reading r = {s, table_key_of(s, &at), 0, buffer, capacity, size, type};
     look seen = LOOK_SPOILT;
     for (unsigned i = 1; i < SEQLOCK_LOOKS && seen == LOOK_SPOILT; i++) {
         seen = look_for(&r, s->fixed_keys);
@@ -129,29 +133,40 @@ static __attribute__((noinline)) pkv_status get_slowly(shard *s, const memory_ke
     return seen == LOOK_FOUND ? PKV_OK : PKV_NOT_FOUND;
 }
 
-AT_LINE_START pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity,
-                                    size_t *size, pkv_type *type) {
+static inline __attribute__((always_inline)) pkv_status
+get(memory *m, const memory_key *key, void *buffer, size_t capacity, size_t *size, pkv_type *type) {
     shard *s = shard_of(m, key->shard);
     reading r = {s, table_key_of(s, key), 0, buffer, capacity, size, type};
     look seen = s->fixed_keys ? look_for(&r, true) : look_for(&r, false);
     if (seen == LOOK_FOUND) return PKV_OK;
     if (seen == LOOK_NOTHING) return PKV_NOT_FOUND;
-    return get_slowly(s, key, buffer, capacity, size, type);
+    return get_slowly(s, key->bytes, key->hash, buffer, capacity, size, type);
+}
+
+AT_LINE_START pkv_status memory_get_bytes(memory *m, pkv_bytes key, void *buffer, size_t capacity,
+                                          size_t *size, pkv_type *type) {
+    memory_key at = memory_key_of(m, key);
+    return get(m, &at, buffer, capacity, size, type);
+}
+
+AT_LINE_START pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity,
+                                    size_t *size, pkv_type *type) {
+    return get(m, key, buffer, capacity, size, type);
 }
 
 /* ---- Ahead of reading */
 
 void memory_prefetch_bucket(memory *m, const memory_key *key) {
     const shard *s = shard_of(m, key->shard);
-    __builtin_prefetch(shard_single_at(s, table_line_of(s, key->hash)));
+    __builtin_prefetch(table_line_at_hash(s, key->hash));
 }
 
 void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node) {
     const shard *s = shard_of(m, key->shard);
     uint8_t tag = table_key_of(s, key).tag;
     uint32_t version = seqlock_version(&s->lock);
-    glance here =
-        *node == 0 ? glance_line(s, table_line_of(s, key->hash), tag) : glance_node(s, *node, tag);
+    glance here = *node == 0 ? glance_line(table_line_at_hash(s, key->hash), tag)
+                             : glance_node(s, *node, tag);
     uint32_t next = glance_next(&here);
     *node = here.found || version % 2 != 0 || !seqlock_unchanged(&s->lock, version) ? 0 : next;
     if (here.found) {

@@ -31,7 +31,7 @@ typedef struct shard {
     upkeep upkeep;
     alignas(CACHE_LINE) table table;
     bool fixed_keys;
-    uint64_t seed;
+    hash_secret secret;
     alignas(CACHE_LINE) os_latch writer; /* and in its line, what he needs next */
     counter entries, key_bytes, value_bytes;
     seqlock lock;

@@ -116,6 +116,11 @@ static inline uint8_t *space_single_at(const space *s, uint32_t granule) {
     return (uint8_t *)(uintptr_t)((uintptr_t)s + s->single + (uint64_t)granule * GRANULE + gaps);
 }
 
+/* The address of a chunk by itself. */
+static inline uint8_t *space_chunk_at(const space *s, uint32_t chunk) {
+    return (uint8_t *)(uintptr_t)((uintptr_t)s + s->single + chunk * (s->single_gap + CHUNK_BYTES));
+}
+
 static inline uint8_t *space_at(const space *s, uint32_t granule) {
     if (!space_in_run(granule)) return space_single_at(s, granule);
     uint64_t offset = (uint64_t)granule * GRANULE - (uint64_t)RUNS_FROM * CHUNK_BYTES;

@@ -79,10 +79,10 @@ static void slot_write(slots *at, unsigned index, const slot *entry) {
 
 uint64_t table_slot_hash(const shard *s, const slot *entry) {
     block b = block_read(shard_at(s, entry->offset), s->fixed_keys);
-    if (!s->fixed_keys) return hash_bytes(b.key, b.key_size, s->seed);
+    if (!s->fixed_keys) return hash_with(&s->secret, b.key, b.key_size);
     uint8_t key[1 + BLOCK_KEY_FIXED] = {table_first_byte(s, entry->tag, b.key)};
     memcpy(key + 1, b.key, BLOCK_KEY_FIXED);
-    return hash_bytes(key, sizeof key, s->seed);
+    return hash_with(&s->secret, key, sizeof key);
 }
 
 /* Number of slots in use. */
@@ -105,7 +105,7 @@ static bool key_equals(const shard *s, uint32_t offset, const table_key *key) {
 
 bool table_find(const shard *s, const table_key *key, place *at) {
     *at = (place){.line = table_line_of(s, key->hash)};
-    glance here = glance_line(s, at->line, key->tag);
+    glance here = glance_line(shard_single_at(s, at->line), key->tag);
     for (;;) {
         for (; here.found != 0; here.found &= here.found - 1) {
             at->index = (uint32_t)__builtin_ctz(here.found);

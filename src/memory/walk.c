@@ -44,7 +44,7 @@ static bool is_unchanged(const stretch *st) {
 
 static bool is_wanted(const stretch *st, const void *key, size_t size) {
     if (PLANTED(miss_what_moved)) return st->whole;
-    return st->whole || coordinate(hash_bytes(key, size, st->s->seed)) >= st->from;
+    return st->whole || coordinate(hash_with(&st->s->secret, key, size)) >= st->from;
 }
 
 /* Copies an entry as it lies in its block, but for a value that is to be fetched. A fixed key's

@@ -98,6 +98,21 @@ static inline void wide_copy(void *to, const void *from) {
     *(volatile wide_anywhere *)to = *(const volatile wide_anywhere *)from;
 }
 
+/* 32 bytes. */
+static inline void wides_copy(uint8_t *to, const uint8_t *from) {
+    wide_copy(to, from);
+    wide_copy(to + 16, from + 16);
+}
+
+static inline void line_copy(uint8_t *to, const uint8_t *from) {
+    wides_copy(to, from);
+    wides_copy(to + 32, from + 32);
+}
+
+static inline void word_copy(void *to, const void *from) {
+    *(volatile word_anywhere *)to = *(const volatile word_anywhere *)from;
+}
+
 static inline void pair_copy(void *to, const void *from) {
     *(volatile pair_anywhere *)to = *(const volatile pair_anywhere *)from;
 }
@@ -110,27 +125,29 @@ static inline void bytes_copy(void *to, const void *from, size_t size) {
     uint8_t *out = (uint8_t *)to;
     const uint8_t *in = (const uint8_t *)from;
 #if WORDS_ANYWHERE
-    /* The last piece overlaps the one before. */
-    if (size >= 16) {
-        size_t i = 0;
-        for (; i + 64 < size; i += 64) {
-            wide_copy(out + i, in + i);
-            wide_copy(out + i + 16, in + i + 16);
-            wide_copy(out + i + 32, in + i + 32);
-            wide_copy(out + i + 48, in + i + 48);
+    /* The pieces at the end overlap those at the start, so that a size has one way and no loop. */
+    if (size > 16) {
+        for (; size > 128; out += 64, in += 64, size -= 64) line_copy(out, in);
+        if (size > 64) {
+            line_copy(out, in);
+            line_copy(out + size - 64, in + size - 64);
+        } else if (size > 32) {
+            wides_copy(out, in);
+            wides_copy(out + size - 32, in + size - 32);
+        } else {
+            wide_copy(out, in);
+            wide_copy(out + size - 16, in + size - 16);
         }
-        if (i + 32 < size) {
-            wide_copy(out + i, in + i);
-            wide_copy(out + i + 16, in + i + 16);
-            i += 32;
-        }
-        if (i + 16 < size) wide_copy(out + i, in + i);
-        wide_copy(out + size - 16, in + size - 16);
         return;
     }
     if (size >= 8) {
         pair_copy(out, in);
         pair_copy(out + size - 8, in + size - 8);
+        return;
+    }
+    if (size >= 4) {
+        word_copy(out, in);
+        word_copy(out + size - 4, in + size - 4);
         return;
     }
 #endif
@@ -145,8 +162,8 @@ static inline bool bytes_equal(const void *shared, const void *with, size_t size
     uint64_t difference = 0;
 #if WORDS_ANYWHERE
     if (size >= 8) {
-        difference = pair_difference(a + size - 8, b + size - 8);
-        for (size_t i = 0; i + 8 < size; i += 8) difference |= pair_difference(a + i, b + i);
+        difference = pair_difference(a, b) | pair_difference(a + size - 8, b + size - 8);
+        for (size_t i = 8; i + 8 < size; i += 8) difference |= pair_difference(a + i, b + i);
         return difference == 0;
     }
     if (size >= 4)

@@ -164,7 +164,10 @@ void os_thread_join(os_thread thread);
 void os_thread_step_back(void);
 
 /* How many times this process is a fork of the one that started: changes in the child only. */
-unsigned os_fork_generation(void);
+extern atomic_uint os_forks;
+static inline unsigned os_fork_generation(void) {
+    return atomic_load_explicit(&os_forks, memory_order_relaxed);
+}
 /* Registers handlers once: `prepare` runs in the parent before fork, `parent` and `child` after. */
 int os_fork_handlers(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 

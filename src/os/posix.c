@@ -197,16 +197,12 @@ void os_thread_step_back(void) {
 #endif
 }
 
-static atomic_uint fork_generation;
+atomic_uint os_forks;
 static void (*user_child)(void);
 
 static void after_fork_in_child(void) {
-    atomic_fetch_add_explicit(&fork_generation, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&os_forks, 1, memory_order_relaxed);
     user_child();
-}
-
-unsigned os_fork_generation(void) {
-    return atomic_load_explicit(&fork_generation, memory_order_relaxed);
 }
 
 int os_fork_handlers(void (*prepare)(void), void (*parent)(void), void (*child)(void)) {
