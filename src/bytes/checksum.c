@@ -106,6 +106,12 @@ X86_TARGET static uint32_t by_instruction(uint32_t begin, const uint8_t *at, siz
     for (; size >= 3 * LANE_BYTES; at += 3 * LANE_BYTES, size -= 3 * LANE_BYTES) {
         state = three_lanes(state, at);
     }
+    for (; size >= 32; at += 32, size -= 32) {
+        state = _mm_crc32_u64(state, load_u64(at));
+        state = _mm_crc32_u64(state, load_u64(at + 8));
+        state = _mm_crc32_u64(state, load_u64(at + 16));
+        state = _mm_crc32_u64(state, load_u64(at + 24));
+    }
     for (; size >= 8; at += 8, size -= 8) state = _mm_crc32_u64(state, load_u64(at));
     uint32_t rest = (uint32_t)state;
     for (; size > 0; at++, size--) rest = _mm_crc32_u8(rest, *at);

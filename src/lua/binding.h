@@ -128,6 +128,11 @@ void lpkv_push_count(lua_State *L, uint64_t number);
 
 /* values.c */
 
+/* Is a string stored as its bytes, and bytes a string? */
+static inline bool lpkv_keeps_strings(const lpkv_store *store) {
+    return store->values == PKV_VALUES_ANY || store->values == PKV_VALUES_STRING;
+}
+
 /* Makes a value of the lowest bytes of a word. */
 void lpkv_value_fixed(lpkv_value *value, pkv_type type, uint64_t word, size_t size);
 /* The eight bytes of an integer or a float. */

@@ -95,6 +95,10 @@ static pkv_status fetch(lua_State *L, lpkv_store *store) {
     lpkv_key_read(L, store, 2, &key);
     pkv_status status = pkv_get_typed(store->handle, key.bytes, small, sizeof small, &size, &type);
     if (!status && size > sizeof small) return fetch_large(L, store, &key, size);
+    if (!status && type == PKV_BYTES && lpkv_keeps_strings(store)) {
+        lua_pushlstring(L, small, size); /* what is most common, by the shortest way */
+        return PKV_OK;
+    }
     return push(L, store, status, (pkv_bytes){small, size}, type);
 }
 
