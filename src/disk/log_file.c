@@ -14,6 +14,9 @@
 #define ZEROS_BYTES  ((size_t)128 << 10)
 /* Cache lines that a small record takes. */
 #define LINES_AHEAD 2u
+/* The view is dropped in steps of this size, since each drop interrupts all processors and has them
+ * forget the page tables. */
+#define FORGET_STEP (WAL_SEGMENT_MAX / 2)
 
 static uint64_t page_floor(uint64_t offset) {
     return offset - offset % os_page_size();
@@ -240,7 +243,8 @@ pkv_status log_file_seal(log_file *file) {
 void log_file_forget(log_file *file, uint64_t upto) {
     uint64_t end = page_floor(upto);
     os_lock(&file->extending);
-    if (file->base && end > file->forgotten && end - file->map_start <= file->map_bytes) {
+    if (file->base && end >= file->forgotten + FORGET_STEP &&
+        end - file->map_start <= file->map_bytes) {
         os_map_forget(file->base + (file->forgotten - file->map_start),
                       (size_t)(end - file->forgotten));
         file->forgotten = end;

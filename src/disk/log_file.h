@@ -60,7 +60,7 @@ pkv_status log_file_sync(log_file *file);
 /* Unmaps the file and cuts it to its tail: the end of appending. */
 pkv_status log_file_seal(log_file *file);
 
-/* Drops the process's view of pages behind the tail. */
+/* Drops the process's view of pages behind the tail, once there are many. */
 void log_file_forget(log_file *file, uint64_t upto);
 
 /* Closes without writing anything; frees. NULL is allowed. log_file_abandon touches no lock, for a
