@@ -68,8 +68,8 @@ size_t record_size(const record *entry) {
     return varint_size(size) + size;
 }
 
-void record_encode(const record *entry, uint32_t seed, uint8_t *out) {
-    uint8_t *at = varint_write(out, message_size(entry));
+static inline void encode(const record *entry, size_t message, uint32_t seed, uint8_t *out) {
+    uint8_t *at = varint_write(out, message);
     if (entry->key.size) at = write_bytes(at, TAG_KEY, entry->key);
     if (!entry->unset) at = write_bytes(at, TAG_VALUE, entry->value);
     at = write_number(at, TAG_TYPE, (uint64_t)entry->type);
@@ -80,14 +80,15 @@ void record_encode(const record *entry, uint32_t seed, uint8_t *out) {
     store_u32(at, sum);
 }
 
+void record_encode(const record *entry, uint32_t seed, uint8_t *out) {
+    encode(entry, message_size(entry), seed, out);
+}
+
 void early_record_encode(early_record *early, const record *entry, uint32_t seed) {
-    early->size = record_size(entry);
+    size_t message = message_size(entry), size = varint_size(message) + message;
+    early->size = size <= EARLY_RECORD_MAX ? size : 0;
     early->seed = seed;
-    if (early->size > EARLY_RECORD_MAX) {
-        early->size = 0;
-    } else {
-        record_encode(entry, seed, early->bytes);
-    }
+    if (early->size) encode(entry, message, seed, early->bytes);
 }
 
 bool early_record_serves(const early_record *early, const record *entry, uint32_t seed) {

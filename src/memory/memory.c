@@ -75,10 +75,6 @@ void memory_end(memory *m, uint32_t index) {
     os_latch_release(&shard_of(m, index)->writer);
 }
 
-static void give_block(shard *s, uint32_t offset) {
-    arena_give(&s->arena, offset, block_bytes_of(shard_at(s, offset), s->fixed_keys));
-}
-
 static pkv_status too_large(const char *what, size_t size, size_t most) {
     return fail(PKV_TOO_LARGE, NULL, NO_OFFSET, 0, "a %s of %zu bytes: %zu bytes at most", what,
                 size, most);
@@ -103,7 +99,11 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
     }
     pkv_bytes stored = {wanted.data, wanted.size};
     block_write(shard_at(s, offset), s->fixed_keys, stored, value, type);
-    *change = (memory_change){.shard = key->shard, .key = key, .block = offset};
+    *change = (memory_change){.shard = key->shard,
+                              .key = key,
+                              .block = offset,
+                              .block_bytes = bytes,
+                              .value_size = value.size};
     return PKV_OK;
 }
 
@@ -126,21 +126,19 @@ pkv_status memory_prepare_unset(memory *m, const memory_key *key, memory_change 
 
 void memory_abandon(memory *m, memory_change *change) {
     shard *s = shard_of(m, change->shard);
-    if (change->block != 0 && !PLANTED(leak_abandoned)) give_block(s, change->block);
+    if (change->block != 0 && !PLANTED(leak_abandoned)) {
+        arena_give(&s->arena, change->block, change->block_bytes);
+    }
 }
 
-static void count_block(shard *s, uint32_t offset, bool gone) {
-    block b = block_read(shard_at(s, offset), s->fixed_keys);
-    uint64_t keys = s->fixed_keys ? 8 : b.key_size;
-    if (gone) {
-        counter_subtract(&s->entries, 1);
-        counter_subtract(&s->key_bytes, keys);
-        counter_subtract(&s->value_bytes, b.value_size);
-    } else {
-        counter_add(&s->entries, 1);
-        counter_add(&s->key_bytes, keys);
-        counter_add(&s->value_bytes, b.value_size);
-    }
+/* Counts an entry that has gone, and gives its block back. */
+static void settle_old(shard *s, uint32_t offset) {
+    const uint8_t *at = shard_at(s, offset);
+    block b = block_read(at, s->fixed_keys);
+    counter_subtract(&s->entries, 1);
+    counter_subtract(&s->key_bytes, s->fixed_keys ? 8 : b.key_size);
+    counter_subtract(&s->value_bytes, b.value_size);
+    arena_give(&s->arena, offset, (size_t)(b.value - at) + b.value_size);
 }
 
 void shard_locate(shard *s, memory_change *change) {
@@ -165,11 +163,12 @@ void shard_publish(shard *s, const memory_change *change) {
 }
 
 void shard_settle(shard *s, const memory_change *change) {
-    if (change->block != 0) count_block(s, change->block, false);
-    if (change->old != 0) {
-        count_block(s, change->old, true);
-        give_block(s, change->old);
+    if (change->block != 0) {
+        counter_add(&s->entries, 1);
+        counter_add(&s->key_bytes, change->key->bytes.size);
+        counter_add(&s->value_bytes, change->value_size);
     }
+    if (change->old != 0) settle_old(s, change->old);
 }
 
 void memory_apply(memory *m, memory_change *change) {
@@ -179,7 +178,8 @@ void memory_apply(memory *m, memory_change *change) {
     shard_publish(s, change);
     seqlock_end_write(&s->lock, locked);
     shard_settle(s, change);
-    table_balance(s);
+    bool replaced = change->block != 0 && change->old != 0;
+    if (!replaced) table_balance(s);
     upkeep_step(s);
 }
 

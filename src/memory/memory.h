@@ -67,8 +67,9 @@ void memory_end(memory *m, uint32_t shard);
 typedef struct memory_change {
     uint32_t shard;
     /* private to memory.c */
-    const memory_key *key;     /* to set */
-    uint32_t block;            /* the new entry's; 0 where there is none */
+    const memory_key *key; /* to set */
+    uint32_t block;        /* the new entry's; 0 where there is none */
+    size_t block_bytes, value_size;
     uint32_t old;              /* the entry that it replaces or removes; 0 where there is none */
     uint32_t line, node, slot; /* where the table has the key, or will have it */
     uint8_t tag;               /* what it notes of the key */

@@ -237,15 +237,40 @@ static void pour_chain(pouring *p, uint32_t line) {
     }
 }
 
-/* An access that waits for no other costs a tenth of one that does. */
-static void prefetch_blocks(const shard *s, uint32_t line) {
-    slots at = table_line_slots(s, line);
-    for (;;) {
-        for (unsigned i = 0; i < at.capacity && at.offsets[i] != 0; i++) {
-            __builtin_prefetch(shard_single_at(s, at.offsets[i]));
+/* ---- What a split will read is asked for by the inserts before it, a little by each: first the
+ * line, then a node behind it, then its blocks. Few at a time, since a processor forgets what it is
+ * asked for where that takes more walks through the page tables than it makes at once. */
+#define ASKED_AT_ONCE 2u
+#define ASKED_SLOTS   (LINE_SLOTS + NODE_SLOTS)
+#define SPLIT_AHEAD   (2 + (ASKED_SLOTS + ASKED_AT_ONCE - 1) / ASKED_AT_ONCE)
+/* From a block's start to the end of a short key. */
+#define KEY_AHEAD 24u
+
+/* The offset in a slot of a line or the first node behind it; 0 where there is none. */
+static uint32_t offset_in(const shard *s, const slots *line, unsigned index) {
+    if (index < LINE_SLOTS) return line->offsets[index];
+    if (index >= ASKED_SLOTS || *line->link == 0) return 0;
+    return table_node_slots(s, *line->link).offsets[index - LINE_SLOTS];
+}
+
+/* `step`: from 0 to before SPLIT_AHEAD. */
+static void prefetch_split(const shard *s, unsigned step) {
+    uint32_t bucket = s->table.buckets;
+    uint8_t *line = shard_single_at(s, table_line(s, bucket - half_of(bucket)));
+    slots at = table_line_at(line);
+    if (step == 0) {
+        __builtin_prefetch(line);
+    } else if (step == 1) {
+        if (*at.link != 0) __builtin_prefetch(shard_single_at(s, *at.link));
+    } else {
+        unsigned first = (step - 2) * ASKED_AT_ONCE;
+        for (unsigned i = first; i < first + ASKED_AT_ONCE; i++) {
+            uint32_t offset = offset_in(s, &at, i);
+            if (offset == 0) return;
+            const uint8_t *entry = shard_single_at(s, offset);
+            __builtin_prefetch(entry);
+            __builtin_prefetch(entry + KEY_AHEAD);
         }
-        if (*at.link == 0) return;
-        at = table_node_slots(s, *at.link);
     }
 }
 
@@ -286,7 +311,6 @@ static void split(shard *s) {
     uint32_t bucket = t->buckets;
     if (bucket == TABLE_BUCKETS_MAX) return;
     uint32_t source = table_line(s, bucket - half_of(bucket));
-    prefetch_blocks(s, source);
     uint32_t line = line_take(s, bucket);
     if (line == 0) return;
 
@@ -345,8 +369,11 @@ static uint64_t entries_for(uint32_t buckets) {
 void table_balance(shard *s) {
     uint64_t entries = counter_get(&s->entries);
     uint32_t buckets = s->table.buckets;
-    if (entries > entries_for(buckets)) {
+    uint64_t full = entries_for(buckets);
+    if (entries > full) {
         split(s);
+    } else if (full - entries < SPLIT_AHEAD) {
+        prefetch_split(s, (unsigned)(SPLIT_AHEAD - 1 - (full - entries)));
     } else if (buckets > 1 && entries <= MERGE_LOAD(entries_for(buckets - 1))) {
         merge(s);
     }
