@@ -130,7 +130,7 @@ static disk_snapshot_plan make_plan(pkv *store) {
     }
     if (parts > c->memory_shards) parts = c->memory_shards;
     disk_snapshot_plan plan = {.shard_count = (uint32_t)parts,
-                               .threads = c->snapshot_threads,
+                               .threads = store->snapshot_writers,
                                .keep_backups = c->keep_backups > 0 ? (uint32_t)c->keep_backups : 0,
                                .source = {walk_part, store},
                                .settle = settle_writers};

@@ -139,7 +139,8 @@ typedef struct pkv_config {
                                       twice the data, and 64 MiB at least */
     uint32_t memory_shards;        /* a power of two, at most 1024; default 16 */
     uint32_t wal_shards;           /* at most 64; default 1 */
-    uint32_t snapshot_threads;     /* at most 64; default: the processors, at most 8 */
+    uint32_t snapshot_threads;     /* at most 64; default: the processors, at most 8, for opening;
+                                      one less, if there are several, for snapshots */
     uint64_t snapshot_shard_bytes; /* aimed-at size of a snapshot file; default 1 GiB */
     int32_t keep_backups;          /* old snapshots kept beside the newest; default 1 */
     pkv_wal_io wal_io;

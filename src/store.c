@@ -83,8 +83,12 @@ static pkv_status check_config(const pkv_config *c) {
     return PKV_OK;
 }
 
-static void fill_defaults(pkv_config *c) {
+/* A snapshot leaves a processor to the program, unless told otherwise. */
+static void fill_defaults(pkv *store) {
+    pkv_config *c = &store->config;
     unsigned processors = os_processors() < 8 ? os_processors() : 8;
+    store->snapshot_writers = c->snapshot_threads;
+    if (!store->snapshot_writers) store->snapshot_writers = processors > 1 ? processors - 1 : 1;
     if (!c->sync) c->sync = PKV_SYNC_OS;
     if (c->sync_seconds <= 0) c->sync_seconds = 1;
     if (!c->memory_shards) c->memory_shards = MEMORY_SHARDS_DEFAULT;
@@ -169,7 +173,7 @@ static pkv_status open_wings(pkv *store) {
     c->key_type = store->disk.key_type;
     c->values = store->disk.values;
     store_set_key_sizes(store);
-    fill_defaults(c);
+    fill_defaults(store);
     status = memory_create(&store->memory, c->memory_shards, c->keys == PKV_KEYS_FIXED,
                            store->disk.m.hash_seed);
     if (status) return status;

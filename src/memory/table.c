@@ -239,7 +239,8 @@ static void pour_chain(pouring *p, uint32_t line) {
 
 /* ---- What a split will read is asked for by the inserts before it, a little by each: first the
  * line, then a node behind it, then its blocks. Few at a time, since a processor forgets what it is
- * asked for where that takes more walks through the page tables than it makes at once. */
+ * asked for where that takes more walks through the page tables than it makes at once. (Where there
+ * are no inserts before it, since a shard is loaded, all are asked for at once.) */
 #define ASKED_AT_ONCE 2u
 #define ASKED_SLOTS   (LINE_SLOTS + NODE_SLOTS)
 #define SPLIT_AHEAD   (2 + (ASKED_SLOTS + ASKED_AT_ONCE - 1) / ASKED_AT_ONCE)
@@ -253,24 +254,31 @@ static uint32_t offset_in(const shard *s, const slots *line, unsigned index) {
     return table_node_slots(s, *line->link).offsets[index - LINE_SLOTS];
 }
 
+static void prefetch_keys(const shard *s, const slots *line, unsigned first, unsigned count) {
+    for (unsigned i = first; i < first + count; i++) {
+        uint32_t offset = offset_in(s, line, i);
+        if (offset == 0) return;
+        const uint8_t *entry = shard_single_at(s, offset);
+        __builtin_prefetch(entry);
+        __builtin_prefetch(entry + KEY_AHEAD);
+    }
+}
+
+/* The line of the bucket that will be split next. */
+static slots next_source(const shard *s) {
+    uint32_t bucket = s->table.buckets;
+    return table_line_slots(s, table_line(s, bucket - half_of(bucket)));
+}
+
 /* `step`: from 0 to before SPLIT_AHEAD. */
 static void prefetch_split(const shard *s, unsigned step) {
-    uint32_t bucket = s->table.buckets;
-    uint8_t *line = shard_single_at(s, table_line(s, bucket - half_of(bucket)));
-    slots at = table_line_at(line);
+    slots line = next_source(s);
     if (step == 0) {
-        __builtin_prefetch(line);
+        __builtin_prefetch(line.tags);
     } else if (step == 1) {
-        if (*at.link != 0) __builtin_prefetch(shard_single_at(s, *at.link));
+        if (*line.link != 0) __builtin_prefetch(shard_single_at(s, *line.link));
     } else {
-        unsigned first = (step - 2) * ASKED_AT_ONCE;
-        for (unsigned i = first; i < first + ASKED_AT_ONCE; i++) {
-            uint32_t offset = offset_in(s, &at, i);
-            if (offset == 0) return;
-            const uint8_t *entry = shard_single_at(s, offset);
-            __builtin_prefetch(entry);
-            __builtin_prefetch(entry + KEY_AHEAD);
-        }
+        prefetch_keys(s, &line, (step - 2) * ASKED_AT_ONCE, ASKED_AT_ONCE);
     }
 }
 
@@ -387,6 +395,8 @@ void table_grow(shard *s, uint64_t entries) {
     uint32_t before;
     do {
         before = s->table.buckets;
+        slots line = next_source(s);
+        prefetch_keys(s, &line, 0, ASKED_SLOTS);
         split(s);
     } while (s->table.buckets > before && entries > entries_for(s->table.buckets));
 }
