@@ -2,9 +2,11 @@
 
 /* Rows are committed in steps that grow with them, from a row up to this. */
 #define STEP_MAX ((uint64_t)16 << 20)
-/* The next large page is made when less than that is left. (A machine that has given its free pages
- * back to a host may take 5 ms to have one again.) */
-#define AHEAD OS_LARGE_PAGE
+/* More is committed ahead when less than that is left, */
+#define AHEAD (2 * OS_LARGE_PAGE)
+/* and in a large page where so much is left: a machine that has given its free pages back to a host
+ * takes 5 ms to have one again, and those who grow the rows are not to catch up meanwhile. */
+#define NEAR OS_LARGE_PAGE
 /* Large pages are used while at most this part of the rows in use is not taken. */
 #define OPEN_PART 32u
 
@@ -47,13 +49,14 @@ static uint64_t step_end(const rows *r, uint64_t committed, uint64_t end) {
     return to < r->limit ? to : r->limit;
 }
 
-/* Commits a step; where there is no memory for it, no more than up to `end`. */
-static bool commit(rows *r, uint64_t end) {
+/* Commits a step, if it may as a large page; where there is no memory for it, no more than up to
+ * `end`. */
+static bool commit(rows *r, uint64_t end, bool large) {
     uint64_t committed = atomic_load_explicit(&r->committed, memory_order_relaxed);
     uint8_t *at = rows_first(r) + committed;
     uint64_t to = step_end(r, committed, end), least = round_up(end, os_page_size());
     bool done;
-    if (wants_large_page(r, committed)) {
+    if (large && wants_large_page(r, committed)) {
         to = committed + OS_LARGE_PAGE;
         done = os_commit_large(at, OS_LARGE_PAGE) == 0;
     } else {
@@ -77,9 +80,10 @@ bool rows_reach(rows *r, uint32_t number) {
     if (end > r->limit) return false;
     bool done = true;
     if (end > atomic_load_explicit(&r->committed, memory_order_acquire)) {
+        bool attended = atomic_load_explicit(&r->attended, memory_order_relaxed);
         os_latch_take(&r->latch);
         while (done && atomic_load_explicit(&r->committed, memory_order_relaxed) < end) {
-            done = commit(r, end);
+            done = commit(r, end, !attended);
         }
         os_latch_release(&r->latch);
     }
@@ -87,18 +91,25 @@ bool rows_reach(rows *r, uint32_t number) {
     return done;
 }
 
-static bool is_due(const rows *r) {
+/* Bytes committed and not in use. */
+static uint64_t left(const rows *r) {
     uint64_t committed = atomic_load_explicit(&r->committed, memory_order_relaxed);
     uint64_t reached = atomic_load_explicit(&r->reached, memory_order_relaxed);
-    return committed < reached + AHEAD && wants_large_page(r, committed);
+    return committed > reached ? committed - reached : 0;
+}
+
+static bool is_due(const rows *r) {
+    uint64_t committed = atomic_load_explicit(&r->committed, memory_order_relaxed);
+    return left(r) < AHEAD && wants_large_page(r, committed);
 }
 
 void rows_commit_ahead(rows *r) {
+    atomic_store_explicit(&r->attended, true, memory_order_relaxed);
     if (!is_due(r)) return;
     os_latch_take(&r->latch);
-    if (is_due(r)) {
+    while (is_due(r)) {
         uint64_t committed = atomic_load_explicit(&r->committed, memory_order_relaxed);
-        (void)commit(r, committed + OS_LARGE_PAGE);
+        if (!commit(r, committed + OS_LARGE_PAGE, left(r) >= NEAR)) break;
     }
     os_latch_release(&r->latch);
 }

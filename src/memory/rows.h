@@ -9,8 +9,9 @@
  * processor most of its walks through the page tables, and only the last few of these are in part
  * unused; if each shard's chunks were by themselves, each would have such a page.
  *
- * Rows are committed from the first one on, by whoever is first to need one; but a large page,
- * which takes the system a while to clear, ahead of that. Large pages are for rows that begin when
+ * Rows are committed from the first one on, by whoever is first to need one; but large pages,
+ * which take the system a while to clear, ahead of that, as soon as somebody does so: whoever needs
+ * a row before it is ready has it in small ones. Large pages are for rows that begin when
  * those before are nearly all taken: where entries are so large that shards grow unevenly, they
  * would hold more memory than is used.
  *
@@ -31,6 +32,7 @@ typedef struct rows {
     _Atomic uint64_t committed; /* bytes */
     _Atomic uint64_t reached;   /* bytes: about how far rows are in use */
     _Atomic uint64_t taken;     /* chunks below a shard's top */
+    _Atomic bool attended;      /* somebody commits ahead */
     uint64_t limit, large_from; /* bytes; multiples of OS_LARGE_PAGE */
     uint32_t shards;
 } rows;
@@ -41,8 +43,7 @@ void rows_create(rows *r, uint32_t shards, uint64_t limit);
 /* Has the row of this number committed; any thread. False if there is no memory, or no such row. */
 bool rows_reach(rows *r, uint32_t number);
 
-/* Commits the next large page if the last one is in use; any thread. Who grows the rows need
- * not wait for it then. */
+/* Commits large pages ahead of those in use; a thread that nobody waits for. */
 void rows_commit_ahead(rows *r);
 
 static inline uint8_t *rows_first(const rows *r) {
