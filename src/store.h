@@ -52,7 +52,7 @@ struct pkv {
     unsigned fork_generation;
 
     pkv_config config;            /* what is in effect: nothing left at its default */
-    unsigned snapshot_writers; /* threads: where nobody has chosen, one less than there are */
+    unsigned snapshot_writers;    /* threads: where nobody has chosen, one less than there are */
     size_t key_least, key_spread; /* keys of key_least to key_least + key_spread bytes will do */
     memory memory;
     disk disk;
