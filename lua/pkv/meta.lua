@@ -48,7 +48,7 @@
 ---@field snapshot_interval? integer | false            writes between snapshots; false: never
 ---@field memory_shards? integer                        a power of two up to 1024; default 16
 ---@field wal_shards? integer                           up to 64; default 1
----@field snapshot_threads? integer                     up to 64; default: the processors, at most 8, one less for snapshots
+---@field snapshot_threads? integer                     up to 64; default: the processors, one less for snapshots
 ---@field snapshot_shard_bytes? integer                 aimed-at size of a snapshot file; default 1 GiB
 ---@field keep_backups? integer                         old snapshots kept; default 1
 ---@field wal_io? "mmap" | "pwrite"                     default: as the file system allows
