@@ -7,8 +7,10 @@
 /* and in a large page where so much is left: a machine that has given its free pages back to a host
  * takes 5 ms to have one again, and those who grow the rows are not to catch up meanwhile. */
 #define NEAR OS_LARGE_PAGE
-/* Large pages are used while at most this part of the rows in use is not taken. */
+/* Large pages are used while at most this part of the rows in use is not taken, and no more bytes
+ * than that. */
 #define OPEN_PART 32u
+#define OPEN_MAX  ((uint64_t)4 << 20)
 
 static uint64_t round_up(uint64_t value, uint64_t unit) {
     return (value + unit - 1) / unit * unit;
@@ -33,7 +35,8 @@ static bool wants_large_page(const rows *r, uint64_t committed) {
     if (committed % OS_LARGE_PAGE != 0 || r->limit - committed < OS_LARGE_PAGE) return false;
     uint64_t reached = atomic_load_explicit(&r->reached, memory_order_relaxed);
     uint64_t taken = atomic_load_explicit(&r->taken, memory_order_relaxed) * CHUNK_BYTES;
-    return reached - reached / OPEN_PART <= taken;
+    uint64_t open = reached / OPEN_PART < OPEN_MAX ? reached / OPEN_PART : OPEN_MAX;
+    return reached - open <= taken;
 }
 
 /* Where the next step ends: not before `end`, which cannot be done without. */
