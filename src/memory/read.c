@@ -26,6 +26,7 @@ typedef enum look {
     LOOK_LONG    /* a block for the lock */
 } look;
 
+/* Apart, so that what is seldom is not in the way of what is common. */
 static __attribute__((noinline)) void copy_part(void *buffer, const uint8_t *value, size_t size) {
     bytes_copy(buffer, value, size);
 }

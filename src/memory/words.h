@@ -125,7 +125,7 @@ static inline void bytes_copy(void *to, const void *from, size_t size) {
     uint8_t *out = (uint8_t *)to;
     const uint8_t *in = (const uint8_t *)from;
 #if WORDS_ANYWHERE
-    /* The pieces at the end overlap those at the start, so that a size has one way and no loop. */
+    /* The pieces at the end overlap those at the start, so that up to 128 bytes take no loop. */
     if (size > 16) {
         for (; size > 128; out += 64, in += 64, size -= 64) line_copy(out, in);
         if (size > 64) {
