@@ -193,11 +193,11 @@ static pkv_status append_to(log_file *file, const record *entry, uint32_t seed) 
 
 /* What has been encoded for another file, or when nothing was to be said with it, is not written.
  */
-static void check_early(bool map) {
+static void check_early(log_file_way way) {
     static const file_name name = {1, 0, 1, FILE_DIFF};
     log_file *file = NULL;
     check(wal_create_files(&folder, 1, 1) == PKV_OK, "create");
-    check(log_file_open(&folder, &name, SALT, 0, map, &file) == PKV_OK, "open");
+    check(log_file_open(&folder, &name, SALT, 0, way, &file) == PKV_OK, "open");
     record entry = {0};
     uint64_t size = 0;
     for (uint32_t key = 0; key < 8; key++) {
@@ -219,7 +219,7 @@ static void check_room(void) {
     log_file *file = NULL;
     check(wal_create_files(&folder, 1, 1) == PKV_OK, "create");
     fail_reserving(WAL_SEGMENT_MAX);
-    check(log_file_open(&folder, &name, SALT, 0, true, &file) == PKV_OK, "open");
+    check(log_file_open(&folder, &name, SALT, 0, LOG_FILE_MAPPED, &file) == PKV_OK, "open");
     heal();
     check(log_file_make_room(file, 100000) == PKV_OK && size_of(file) >= 100000, "room");
     uint64_t size = size_of(file);
@@ -246,6 +246,29 @@ static void check_room(void) {
     check(file->forgotten == WAL_SEGMENT_MAX / 2, "nor is there one beyond the mapping");
     log_file_close(file);
     wal_remove_files(&folder, 1, 1);
+}
+
+/* Whether room for 64 KiB takes more than one write of zeros: an ill third one tells. */
+static bool is_made_by_pieces(log_file_way way) {
+    static const file_name name = {1, 0, 1, FILE_DIFF};
+    log_file *file = NULL;
+    check(wal_create_files(&folder, 1, 1) == PKV_OK, "create");
+    check(log_file_open(&folder, &name, SALT, 0, way, &file) == PKV_OK, "open");
+    fail_from("pwrite", ENOSPC, 3, PROBE_EVER);
+    pkv_status status = log_file_make_room(file, 64u << 10);
+    heal();
+    check(status == PKV_OK || status == PKV_NO_SPACE, "room, or none");
+    log_file_close(file);
+    wal_remove_files(&folder, 1, 1);
+    return status == PKV_NO_SPACE;
+}
+
+/* A flush writes all of a piece of the page cache that a record is in. */
+static void check_pieces(void) {
+    if (os_page_size() > 16u << 10) return;
+    check(!is_made_by_pieces(LOG_FILE_WRITTEN), "positioned writes need no zeros");
+    check(!is_made_by_pieces(LOG_FILE_MAPPED), "large pieces");
+    check(is_made_by_pieces(LOG_FILE_MAPPED_BY_PAGE), "a page each where each record is flushed");
 }
 
 /* ---- Snapshots */
@@ -300,8 +323,10 @@ int main(void) {
     check_short_of_addresses(0, 0);
     check_short_of_addresses(WAL_SEGMENT_MAX, WAL_SEGMENT_MAX);
     check_room();
-    check_early(true);
-    check_early(false);
+    check_pieces();
+    check_early(LOG_FILE_WRITTEN);
+    check_early(LOG_FILE_MAPPED);
+    check_early(LOG_FILE_MAPPED_BY_PAGE);
     check_pending();
     os_folder_close(&folder);
     check(rmdir(path) == 0, "nothing is left");

@@ -41,32 +41,45 @@ static void gather(group_commit *g) {
     g->began = os_now();
 }
 
-group_turn group_wait(group_commit *g, uint64_t position, const atomic_int *broken) {
-    group_turn turn = GROUP_FLUSHER;
-    os_lock(&g->lock);
-    if (g->durable < position) g->waiting++;
-    for (;;) {
-        if (g->durable >= position) {
-            turn = GROUP_DURABLE;
-            break;
-        }
-        if (atomic_load_explicit(broken, memory_order_acquire)) {
-            turn = GROUP_BROKEN;
-            break;
-        }
-        if (!g->flushing) break;
-        os_wait(&g->ended, &g->lock);
+static bool is_durable(const group_commit *g, uint64_t position) {
+    return atomic_load_explicit(&g->durable, memory_order_acquire) >= position;
+}
+
+/* Takes the role if nobody has it, else waits for a flush to end. Holds the lock before, and in the
+ * first case after it. */
+static bool take_or_wait(group_commit *g) {
+    if (!g->flushing) {
+        g->flushing = true;
+        return true;
     }
-    if (turn == GROUP_FLUSHER) g->flushing = true;
+    uint32_t turn = os_gate_turn(&g->ended);
     os_unlock(&g->lock);
-    if (turn == GROUP_FLUSHER) gather(g);
-    return turn;
+    os_gate_wait(&g->ended, turn);
+    return false;
+}
+
+group_turn group_wait(group_commit *g, uint64_t position, const atomic_int *broken) {
+    /* Whom a flush has served goes on without the lock. */
+    for (bool counted = false; !is_durable(g, position); counted = true) {
+        os_lock(&g->lock);
+        if (is_durable(g, position) || atomic_load_explicit(broken, memory_order_acquire)) {
+            os_unlock(&g->lock);
+            return is_durable(g, position) ? GROUP_DURABLE : GROUP_BROKEN;
+        }
+        if (!counted) g->waiting++;
+        if (take_or_wait(g)) {
+            os_unlock(&g->lock);
+            gather(g);
+            return GROUP_FLUSHER;
+        }
+    }
+    return GROUP_DURABLE;
 }
 
 void group_begin(group_commit *g) {
-    os_lock(&g->lock);
-    while (g->flushing) os_wait(&g->ended, &g->lock);
-    g->flushing = true;
+    do {
+        os_lock(&g->lock);
+    } while (!take_or_wait(g));
     g->began = 0; /* says nothing of how long a flush takes */
     os_unlock(&g->lock);
 }
@@ -78,18 +91,20 @@ void group_end(group_commit *g, uint64_t durable) {
         g->seconds = os_now() - g->began;
         g->expected = g->served + g->waiting;
     }
-    if (durable > g->durable) g->durable = durable;
-    os_wake_all(&g->ended);
+    if (!is_durable(g, durable)) {
+        atomic_store_explicit(&g->durable, durable, memory_order_release);
+    }
     os_unlock(&g->lock);
+    os_gate_open(&g->ended);
 }
 
 int group_init(group_commit *g, uint64_t durable) {
     *g = (group_commit){.durable = durable};
     int error = os_mutex_init(&g->lock);
-    return error ? error : os_cond_init(&g->ended);
+    return error ? error : os_gate_init(&g->ended);
 }
 
 void group_destroy(group_commit *g) {
     os_mutex_destroy(&g->lock);
-    os_cond_destroy(&g->ended);
+    os_gate_destroy(&g->ended);
 }

@@ -17,10 +17,10 @@
 #include "../os/visibility.h"
 
 typedef struct group_commit {
-    os_mutex lock;
-    os_cond ended; /* a flush */
+    os_mutex lock; /* of what is no atomic */
+    os_gate ended; /* a flush */
     bool flushing;
-    uint64_t durable; /* position */
+    _Atomic uint64_t durable; /* position; grows, under the lock */
     /* Only an estimate, by which no more than time is lost. */
     unsigned waiting;      /* have come since the last flush began */
     unsigned served;       /* had come when it began */

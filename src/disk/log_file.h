@@ -19,6 +19,12 @@
 #include "record.h"
 #include "../os/visibility.h"
 
+typedef enum log_file_way {
+    LOG_FILE_WRITTEN,       /* by positioned writes */
+    LOG_FILE_MAPPED,        /* through a mapping */
+    LOG_FILE_MAPPED_BY_PAGE /* the same, and each page can be flushed without its neighbours */
+} log_file_way;
+
 typedef struct log_file {
     int fd;
     char name[FILE_NAME_BYTES];
@@ -27,6 +33,7 @@ typedef struct log_file {
 
     uint64_t tail;      /* behind the last record, buffered ones included */
     uint64_t opened_at; /* what it was then: all room is behind it */
+    size_t piece;       /* of room that the page cache takes at once, and flushes at once */
     uint64_t position;  /* of the tail in the shard's history, over all its files: see wal.c */
 
     atomic_bool mapped;
@@ -39,9 +46,9 @@ typedef struct log_file {
     size_t buffered, buffer_capacity;
 } log_file;
 
-/* Opens the existing file for appending at `tail`. `map` asks for a mapping. */
+/* Opens the existing file for appending at `tail`. */
 pkv_status log_file_open(const os_folder *folder, const file_name *name, uint64_t salt,
-                         uint64_t tail, bool map, log_file **out);
+                         uint64_t tail, log_file_way way, log_file **out);
 
 /* Makes room for `size` bytes behind the tail, or as much of it as one small step does. */
 pkv_status log_file_make_room(log_file *file, uint64_t upto);

@@ -125,16 +125,23 @@ void wal_remove_files(const os_folder *folder, uint64_t ordinal, uint32_t shard_
     remove_first(folder, ordinal, shard_count, shard_count);
 }
 
+static log_file_way way_of(const wal_options *options) {
+    if (options->io == PKV_WAL_IO_PWRITE) return LOG_FILE_WRITTEN;
+    return options->sync == PKV_SYNC_ALWAYS ? LOG_FILE_MAPPED_BY_PAGE : LOG_FILE_MAPPED;
+}
+
 static pkv_status open_file(wal *log, uint64_t ordinal, uint32_t shard, uint64_t tail,
                             log_file **out) {
     file_name name = diff_name(ordinal, shard, log->options.shard_count);
-    bool map = log->options.io != PKV_WAL_IO_PWRITE;
-    pkv_status status = log_file_open(log->folder, &name, log->options.salt, tail, map, out);
+    uint64_t salt = log->options.salt;
+    log_file_way way = way_of(&log->options);
+    pkv_status status = log_file_open(log->folder, &name, salt, tail, way, out);
     if (status) return status;
-    if (map && log->options.io == PKV_WAL_IO_DEFAULT && !os_file_maps_safely((*out)->fd)) {
+    if (way != LOG_FILE_WRITTEN && log->options.io == PKV_WAL_IO_DEFAULT &&
+        !os_file_maps_safely((*out)->fd)) {
         log_file_close(*out);
         *out = NULL;
-        return log_file_open(log->folder, &name, log->options.salt, tail, false, out);
+        return log_file_open(log->folder, &name, salt, tail, LOG_FILE_WRITTEN, out);
     }
     return PKV_OK;
 }

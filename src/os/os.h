@@ -135,6 +135,26 @@ static inline void os_wake_all(os_cond *cond) {
     (void)pthread_cond_broadcast(cond);
 }
 
+/* A turn that threads wait for the end of, each without a lock when it goes on, so that many who
+ * are woken at once do not queue up again: Linux's futex (Franke, Russell, Kirkwood 2002). */
+typedef struct os_gate {
+    _Atomic uint32_t turn;
+#ifndef __linux__
+    os_mutex lock;
+    os_cond opened;
+#endif
+} os_gate;
+
+int os_gate_init(os_gate *gate);
+void os_gate_destroy(os_gate *gate);
+static inline uint32_t os_gate_turn(const os_gate *gate) {
+    return atomic_load_explicit(&gate->turn, memory_order_acquire);
+}
+/* Returns once os_gate_open has ended that turn, or sooner. */
+void os_gate_wait(os_gate *gate, uint32_t turn);
+/* Begins the next turn, and wakes all who wait. */
+void os_gate_open(os_gate *gate);
+
 /* Writers are not starved by readers. */
 int os_rwlock_init(os_rwlock *lock);
 void os_rwlock_destroy(os_rwlock *lock);

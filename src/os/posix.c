@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 #ifdef __linux__
+#include <limits.h>
+#include <linux/futex.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -103,6 +105,53 @@ void os_wait_until(os_cond *cond, os_mutex *mutex, double deadline) {
     (void)pthread_cond_timedwait(cond, mutex, &time);
 #endif
 }
+
+#ifdef __linux__
+int os_gate_init(os_gate *gate) {
+    atomic_init(&gate->turn, 0);
+    return 0;
+}
+
+void os_gate_destroy(os_gate *gate) {
+    (void)gate;
+}
+
+void os_gate_wait(os_gate *gate, uint32_t turn) {
+    (void)syscall(SYS_futex, &gate->turn, FUTEX_WAIT_PRIVATE, turn, NULL, NULL, 0);
+}
+
+void os_gate_open(os_gate *gate) {
+    atomic_fetch_add_explicit(&gate->turn, 1, memory_order_release);
+    (void)syscall(SYS_futex, &gate->turn, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+#else
+int os_gate_init(os_gate *gate) {
+    atomic_init(&gate->turn, 0);
+    int error = os_mutex_init(&gate->lock);
+    if (error) return error;
+    error = os_cond_init(&gate->opened);
+    if (error) os_mutex_destroy(&gate->lock);
+    return error;
+}
+
+void os_gate_destroy(os_gate *gate) {
+    os_cond_destroy(&gate->opened);
+    os_mutex_destroy(&gate->lock);
+}
+
+void os_gate_wait(os_gate *gate, uint32_t turn) {
+    os_lock(&gate->lock);
+    if (os_gate_turn(gate) == turn) os_wait(&gate->opened, &gate->lock);
+    os_unlock(&gate->lock);
+}
+
+void os_gate_open(os_gate *gate) {
+    os_lock(&gate->lock);
+    atomic_fetch_add_explicit(&gate->turn, 1, memory_order_release);
+    os_unlock(&gate->lock);
+    os_wake_all(&gate->opened);
+}
+#endif
 
 int os_rwlock_init(os_rwlock *lock) {
     pthread_rwlockattr_t attributes;
