@@ -118,14 +118,14 @@ AT_LINE_START pkv_status pkv_get_typed(pkv *store, pkv_bytes key, void *buffer, 
                                        size_t *size, pkv_type *type) {
     pkv_status status = store_check(store, key);
     if (status) return status;
-    return memory_get_bytes(&store->memory, key, buffer, capacity, size, type);
+    return memory_get_typed(&store->memory, key, buffer, capacity, size, type);
 }
 
 AT_LINE_START pkv_status pkv_get(pkv *store, pkv_bytes key, void *buffer, size_t capacity,
                                  size_t *size) {
     pkv_status status = store_check(store, key);
     if (status) return status;
-    return memory_get_bytes(&store->memory, key, buffer, capacity, size, NULL);
+    return memory_get_bytes(&store->memory, key, buffer, capacity, size);
 }
 
 /* Keys whose cache misses overlap. */

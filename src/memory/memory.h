@@ -116,9 +116,11 @@ void memory_trim(memory *m, uint32_t shard);
 /* Copies at most `capacity` bytes; *size is the whole size. PKV_NOT_FOUND, no error detail. */
 pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity, size_t *size,
                       pkv_type *type);
-/* The same where the key's hash is not known yet. */
-pkv_status memory_get_bytes(memory *m, pkv_bytes key, void *buffer, size_t capacity, size_t *size,
+/* The same where the key's hash is not known yet, and the second also where nobody asks for the
+ * type. */
+pkv_status memory_get_typed(memory *m, pkv_bytes key, void *buffer, size_t capacity, size_t *size,
                             pkv_type *type);
+pkv_status memory_get_bytes(memory *m, pkv_bytes key, void *buffer, size_t capacity, size_t *size);
 
 /* Ask for the memory that the key's next use will touch, without waiting for it: first the bucket,
  * then, once that has come, the entry. For many keys at once, whose cache misses then overlap.

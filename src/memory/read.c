@@ -32,7 +32,8 @@ static __attribute__((noinline)) void copy_part(void *buffer, const uint8_t *val
 }
 
 /* Into the buffer, where it counts only if it is found to be the value. */
-static inline void copy_value(const reading *r, const uint8_t *value, size_t size) {
+static inline __attribute__((always_inline)) void copy_value(const reading *r,
+                                                             const uint8_t *value, size_t size) {
     if (__builtin_expect(size <= r->capacity, 1)) {
         bytes_copy(r->buffer, value, size);
     } else {
@@ -114,11 +115,13 @@ static look find_locked(const reading *r) {
 }
 
 /* After a look that told nothing. Apart from the first one, which is all that a get does as a rule,
- * and which keeps a reading and its key in registers. */
-static __attribute__((noinline)) pkv_status get_slowly(shard *s, pkv_bytes key, uint64_t hash,
-                                                       void *buffer, size_t capacity, size_t *size,
+ * and which keeps a reading and its key in registers; and begins anew, so that the first look need
+ * keep nothing for it. */
+static __attribute__((noinline)) pkv_status get_slowly(memory *m, pkv_bytes key, void *buffer,
+                                                       size_t capacity, size_t *size,
                                                        pkv_type *type) {
-    memory_key at = {.bytes = key, .hash = hash};
+    memory_key at = memory_key_of(m, key);
+    shard *s = shard_of(m, at.shard);
     reading r = {s, table_key_of(s, &at), 0, buffer, capacity, size, type};
     look seen = LOOK_SPOILT;
     for (unsigned i = 1; i < SEQLOCK_LOOKS && seen == LOOK_SPOILT; i++) {
@@ -134,25 +137,43 @@ static __attribute__((noinline)) pkv_status get_slowly(shard *s, pkv_bytes key, 
     return seen == LOOK_FOUND ? PKV_OK : PKV_NOT_FOUND;
 }
 
-static inline __attribute__((always_inline)) pkv_status
-get(memory *m, const memory_key *key, void *buffer, size_t capacity, size_t *size, pkv_type *type) {
+static __attribute__((noinline)) pkv_status get_bytes_slowly(memory *m, pkv_bytes key, void *buffer,
+                                                             size_t capacity, size_t *size) {
+    return get_slowly(m, key, buffer, capacity, size, NULL);
+}
+
+static inline __attribute__((always_inline)) look look_once(memory *m, const memory_key *key,
+                                                            void *buffer, size_t capacity,
+                                                            size_t *size, pkv_type *type) {
     shard *s = shard_of(m, key->shard);
     reading r = {s, table_key_of(s, key), 0, buffer, capacity, size, type};
-    look seen = s->fixed_keys ? look_for(&r, true) : look_for(&r, false);
-    if (seen == LOOK_FOUND) return PKV_OK;
-    if (seen == LOOK_NOTHING) return PKV_NOT_FOUND;
-    return get_slowly(s, key->bytes, key->hash, buffer, capacity, size, type);
+    return s->fixed_keys ? look_for(&r, true) : look_for(&r, false);
 }
 
 AT_LINE_START pkv_status memory_get_bytes(memory *m, pkv_bytes key, void *buffer, size_t capacity,
+                                          size_t *size) {
+    memory_key at = memory_key_of(m, key);
+    look seen = look_once(m, &at, buffer, capacity, size, NULL);
+    if (seen == LOOK_FOUND) return PKV_OK;
+    if (seen == LOOK_NOTHING) return PKV_NOT_FOUND;
+    return get_bytes_slowly(m, key, buffer, capacity, size);
+}
+
+AT_LINE_START pkv_status memory_get_typed(memory *m, pkv_bytes key, void *buffer, size_t capacity,
                                           size_t *size, pkv_type *type) {
     memory_key at = memory_key_of(m, key);
-    return get(m, &at, buffer, capacity, size, type);
+    look seen = look_once(m, &at, buffer, capacity, size, type);
+    if (seen == LOOK_FOUND) return PKV_OK;
+    if (seen == LOOK_NOTHING) return PKV_NOT_FOUND;
+    return get_slowly(m, key, buffer, capacity, size, type);
 }
 
 AT_LINE_START pkv_status memory_get(memory *m, const memory_key *key, void *buffer, size_t capacity,
                                     size_t *size, pkv_type *type) {
-    return get(m, key, buffer, capacity, size, type);
+    look seen = look_once(m, key, buffer, capacity, size, type);
+    if (seen == LOOK_FOUND) return PKV_OK;
+    if (seen == LOOK_NOTHING) return PKV_NOT_FOUND;
+    return get_slowly(m, key->bytes, buffer, capacity, size, type);
 }
 
 /* ---- Ahead of reading */

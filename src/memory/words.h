@@ -121,7 +121,7 @@ static inline void pair_copy(void *to, const void *from) {
 #endif
 
 /* Copies between shared and private memory, either way. */
-static inline void bytes_copy(void *to, const void *from, size_t size) {
+static inline __attribute__((always_inline)) void bytes_copy(void *to, const void *from, size_t size) {
     uint8_t *out = (uint8_t *)to;
     const uint8_t *in = (const uint8_t *)from;
 #if WORDS_ANYWHERE
