@@ -132,7 +132,8 @@ static void compare(model *it) {
 
 static uint32_t buckets_of(const model *it) {
     uint32_t buckets = 0;
-    for (uint32_t i = 0; i < it->m.shard_count; i++) buckets += shard_of(&it->m, i)->table.buckets;
+    for (uint32_t i = 0; i < it->m.shard_count; i++)
+        buckets += table_buckets(&shard_of(&it->m, i)->table);
     return buckets;
 }
 
@@ -146,16 +147,16 @@ static uint32_t buckets_wanted(const model *it) {
         if (it->sizes[id] == ABSENT) continue;
         memory_key key = key_of(it, id);
         const table *t = &shard_of(&m, key.shard)->table;
-        uint32_t before = t->buckets;
+        uint32_t before = table_buckets(t);
         memory_begin(&m, key.shard);
         if (CHECK(memory_prepare_set(&m, &key, value_of(id, 0), PKV_BYTES, &change) == PKV_OK)) {
             memory_apply(&m, &change);
         }
         memory_end(&m, key.shard);
-        CHECK(t->buckets >= before);
+        CHECK(table_buckets(t) >= before);
     }
     uint32_t buckets = 0;
-    for (uint32_t i = 0; i < m.shard_count; i++) buckets += shard_of(&m, i)->table.buckets;
+    for (uint32_t i = 0; i < m.shard_count; i++) buckets += table_buckets(&shard_of(&m, i)->table);
     memory_destroy(&m, true);
     return buckets;
 }

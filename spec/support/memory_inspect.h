@@ -137,7 +137,7 @@ static void inspect_slot(inspection *in, uint32_t bucket, const slots *at, unsig
     inspect_that(in, is_entry(*shard_at(s, entry.offset)), "a slot points to no entry");
     if (in->flaw != NULL) return;
     uint64_t hash = table_slot_hash(s, &entry);
-    inspect_that(in, table_bucket(s->table.buckets, hash) == bucket,
+    inspect_that(in, table_bucket(table_extent(&s->table), hash) == bucket,
                  "an entry is in another's bucket");
     inspect_that(in, s->fixed_keys || entry.tag == (uint8_t)(hash >> 40), "a tag is wrong");
     block b = block_read(shard_at(s, entry.offset), s->fixed_keys);
@@ -198,13 +198,14 @@ static const char *memory_inspect(const memory *m, uint32_t index) {
     inspect_chunks(&in, &s->arena.space.singles);
     if (in.flaw == NULL) inspect_chunks(&in, &s->arena.space.runs);
     inspect_lists(&in);
-    for (uint32_t i = 0; i < s->table.buckets && in.flaw == NULL; i++) inspect_bucket(&in, i);
+    for (uint32_t i = 0; i < table_buckets(&s->table) && in.flaw == NULL; i++)
+        inspect_bucket(&in, i);
     if (in.flaw != NULL) return in.flaw;
     inspect_that(&in, s->table.spare == 0, "a spare node is left");
     inspect_that(&in, in.slots == in.blocks, "blocks and slots do not match");
     inspect_nodes(&in);
     uint32_t per_chunk = LINES_PER_CHUNK;
-    inspect_that(&in, in.chunks_of_index == (s->table.buckets + per_chunk - 1) / per_chunk,
+    inspect_that(&in, in.chunks_of_index == (table_buckets(&s->table) + per_chunk - 1) / per_chunk,
                  "the index has the wrong number of chunks");
     inspect_that(&in, in.live_bytes == counter_get(&s->arena.live_bytes), "live_bytes is wrong");
     inspect_that(&in, in.used_bytes == counter_get(&s->arena.used_bytes), "used_bytes is wrong");

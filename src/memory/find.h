@@ -8,9 +8,6 @@
 #define PKV_FIND_H
 
 #include <string.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 #include "block.h"
 #include "shard.h"
 #include "words.h"
@@ -48,11 +45,16 @@ static inline uint32_t half_of(uint32_t buckets) {
     return (uint32_t)1 << (31u - (unsigned)__builtin_clz(buckets));
 }
 
-/* Among so many buckets, the number of the bucket of a hash. */
-static inline uint32_t table_bucket(uint32_t buckets, uint64_t hash) {
-    uint32_t half = half_of(buckets);
-    uint32_t bucket = (uint32_t)hash & (2 * half - 1);
-    return bucket < buckets ? bucket : bucket & (half - 1);
+/* The bits of a hash that choose among so many buckets; or all but the uppermost, for those that
+ * have not been split yet. */
+static inline uint32_t table_mask(uint32_t buckets) {
+    return 2 * half_of(buckets) - 1;
+}
+
+/* The number of the bucket of a hash in a table of this extent. */
+static inline uint32_t table_bucket(uint64_t extent, uint64_t hash) {
+    uint32_t mask = (uint32_t)(extent >> 32), bucket = (uint32_t)hash & mask;
+    return bucket < (uint32_t)extent ? bucket : bucket & mask >> 1;
 }
 
 static inline uint32_t table_chunk(const shard *s, uint32_t bucket) {
@@ -64,12 +66,12 @@ static inline uint32_t table_line(const shard *s, uint32_t bucket) {
 }
 
 static inline uint32_t table_line_of(const shard *s, uint64_t hash) {
-    return table_line(s, table_bucket(table_buckets(&s->table), hash));
+    return table_line(s, table_bucket(table_extent(&s->table), hash));
 }
 
 /* Where that line is. */
 static inline uint8_t *table_line_at_hash(const shard *s, uint64_t hash) {
-    uint32_t bucket = table_bucket(table_buckets(&s->table), hash);
+    uint32_t bucket = table_bucket(table_extent(&s->table), hash);
     uint8_t *chunk = space_chunk_at(&s->arena.space, table_chunk(s, bucket));
     return chunk + bucket % LINES_PER_CHUNK * LINE_BYTES;
 }
@@ -81,6 +83,11 @@ typedef struct glance {
     uint32_t found; /* slots that may be the key's, as bits; also empty ones */
     const uint32_t *offsets;
 } glance;
+
+/* The first of them, where there is one. */
+static inline uint64_t glance_slot(const glance *g) {
+    return (uint64_t)__builtin_ctzll(g->found);
+}
 
 /* The next node of the chain; 0: none. */
 static inline uint32_t glance_next(const glance *g) {

@@ -32,7 +32,8 @@ typedef struct memory {
     region region;
     uint32_t shard_count; /* a power of two */
     unsigned shard_bits;
-    bool fixed_keys; /* every key is 8 bytes */
+    unsigned shard_shift; /* 63 - shard_bits */
+    bool fixed_keys;      /* every key is 8 bytes */
     hash_secret secret;
 } memory;
 
@@ -50,7 +51,7 @@ typedef struct memory_key {
 
 /* Where the hash is known. */
 static inline memory_key memory_key_with(const memory *m, pkv_bytes key, uint64_t hash) {
-    uint32_t index = (uint32_t)(hash >> 1 >> (63 - m->shard_bits));
+    uint32_t index = (uint32_t)(hash >> 1 >> m->shard_shift);
     return (memory_key){.bytes = key, .hash = hash, .shard = index};
 }
 

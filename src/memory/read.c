@@ -32,8 +32,8 @@ static __attribute__((noinline)) void copy_part(void *buffer, const uint8_t *val
 }
 
 /* Into the buffer, where it counts only if it is found to be the value. */
-static inline __attribute__((always_inline)) void copy_value(const reading *r,
-                                                             const uint8_t *value, size_t size) {
+static inline __attribute__((always_inline)) void copy_value(const reading *r, const uint8_t *value,
+                                                             size_t size) {
     if (__builtin_expect(size <= r->capacity, 1)) {
         bytes_copy(r->buffer, value, size);
     } else {
@@ -88,7 +88,7 @@ static inline __attribute__((always_inline)) look look_for(reading *r, bool fixe
     glance here = glance_line(table_line_at_hash(r->s, r->key.hash), r->key.tag);
     for (;;) {
         for (; here.found != 0; here.found &= here.found - 1) {
-            uint32_t offset = word_get(&here.offsets[__builtin_ctz(here.found)]);
+            uint32_t offset = word_get(&here.offsets[glance_slot(&here)]);
             if (!is_unchanged(r)) return LOOK_SPOILT;
             if (offset == 0 || space_in_run(offset)) {
                 if (offset == 0) break; /* and so are those behind it */
@@ -117,9 +117,8 @@ static look find_locked(const reading *r) {
 /* After a look that told nothing. Apart from the first one, which is all that a get does as a rule,
  * and which keeps a reading and its key in registers; and begins anew, so that the first look need
  * keep nothing for it. */
-static __attribute__((noinline)) pkv_status get_slowly(memory *m, pkv_bytes key, void *buffer,
-                                                       size_t capacity, size_t *size,
-                                                       pkv_type *type) {
+static __attribute__((noinline)) pkv_status
+get_slowly(memory *m, pkv_bytes key, void *buffer, size_t capacity, size_t *size, pkv_type *type) {
     memory_key at = memory_key_of(m, key);
     shard *s = shard_of(m, at.shard);
     reading r = {s, table_key_of(s, &at), 0, buffer, capacity, size, type};
@@ -192,7 +191,7 @@ void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node) {
     uint32_t next = glance_next(&here);
     *node = here.found || version % 2 != 0 || !seqlock_unchanged(&s->lock, version) ? 0 : next;
     if (here.found) {
-        uint32_t offset = word_get(&here.offsets[__builtin_ctz(here.found)]);
+        uint32_t offset = word_get(&here.offsets[glance_slot(&here)]);
         prefetch_block(shard_single_at(s, offset), 0);
     } else if (*node != 0) {
         __builtin_prefetch(shard_single_at(s, *node));

@@ -49,6 +49,11 @@ slots table_node_slots(const shard *s, uint32_t node) {
     return table_node_at(shard_single_at(s, node));
 }
 
+static void set_buckets(table *t, uint32_t buckets) {
+    uint64_t extent = (uint64_t)table_mask(buckets) << 32 | buckets;
+    __atomic_store_n(&t->extent, extent, __ATOMIC_RELAXED);
+}
+
 bool table_create(shard *s) {
     space *sp = &s->arena.space;
     uint32_t chunk = space_take(sp, 1);
@@ -61,7 +66,7 @@ bool table_create(shard *s) {
     word_set(&space_directory(sp)[0], chunk);
     s->table.spare = 0;
     nodes_clear(&s->table.nodes);
-    word_set(&s->table.buckets, 1);
+    set_buckets(&s->table, 1);
     words_clear(shard_single_at(s, table_line(s, 0)), LINE_BYTES);
     return true;
 }
@@ -108,7 +113,7 @@ bool table_find(const shard *s, const table_key *key, place *at) {
     glance here = glance_line(shard_single_at(s, at->line), key->tag);
     for (;;) {
         for (; here.found != 0; here.found &= here.found - 1) {
-            at->index = (uint32_t)__builtin_ctz(here.found);
+            at->index = (uint32_t)glance_slot(&here);
             at->offset = here.offsets[at->index];
             if (at->offset == 0) break; /* and so are those behind it */
             if (key_equals(s, at->offset, key)) return true;
@@ -266,7 +271,7 @@ static void prefetch_keys(const shard *s, const slots *line, unsigned first, uns
 
 /* The line of the bucket that will be split next. */
 static slots next_source(const shard *s) {
-    uint32_t bucket = s->table.buckets;
+    uint32_t bucket = table_buckets(&s->table);
     return table_line_slots(s, table_line(s, bucket - half_of(bucket)));
 }
 
@@ -316,7 +321,7 @@ static uint32_t line_take(shard *s, uint32_t bucket) {
 
 static void split(shard *s) {
     table *t = &s->table;
-    uint32_t bucket = t->buckets;
+    uint32_t bucket = table_buckets(t);
     if (bucket == TABLE_BUCKETS_MAX) return;
     uint32_t source = table_line(s, bucket - half_of(bucket));
     uint32_t line = line_take(s, bucket);
@@ -329,7 +334,7 @@ static void split(shard *s) {
     pour_begin(&p, 0, source);
     pour_begin(&p, 1, line);
     pour_chain(&p, source);
-    word_set(&t->buckets, bucket + 1);
+    set_buckets(t, bucket + 1);
     seqlock_end_write(&s->lock, locked);
     nodes_give(s, p.nodes);
 }
@@ -350,7 +355,7 @@ static bool take_merge_nodes(shard *s, uint32_t *taken) {
 
 static void merge(shard *s) {
     table *t = &s->table;
-    uint32_t bucket = t->buckets - 1;
+    uint32_t bucket = table_buckets(t) - 1;
     uint32_t into = bucket - half_of(bucket);
     pouring p = {.s = s};
     if (!take_merge_nodes(s, &p.nodes)) return;
@@ -359,7 +364,7 @@ static void merge(shard *s) {
     pour_begin(&p, 0, table_line(s, into));
     pour_chain(&p, table_line(s, into));
     pour_chain(&p, table_line(s, bucket));
-    word_set(&t->buckets, bucket);
+    set_buckets(t, bucket);
     seqlock_end_write(&s->lock, locked);
 
     nodes_give(s, p.nodes);
@@ -376,7 +381,7 @@ static uint64_t entries_for(uint32_t buckets) {
 
 void table_balance(shard *s) {
     uint64_t entries = counter_get(&s->entries);
-    uint32_t buckets = s->table.buckets;
+    uint32_t buckets = table_buckets(&s->table);
     uint64_t full = entries_for(buckets);
     if (entries > full) {
         split(s);
@@ -388,25 +393,25 @@ void table_balance(shard *s) {
 }
 
 bool table_is_full(const shard *s) {
-    return counter_get(&s->entries) > entries_for(s->table.buckets);
+    return counter_get(&s->entries) > entries_for(table_buckets(&s->table));
 }
 
 void table_grow(shard *s, uint64_t entries) {
     uint32_t before;
     do {
-        before = s->table.buckets;
+        before = table_buckets(&s->table);
         slots line = next_source(s);
         prefetch_keys(s, &line, 0, ASKED_SLOTS);
         split(s);
-    } while (s->table.buckets > before && entries > entries_for(s->table.buckets));
+    } while (table_buckets(&s->table) > before && entries > entries_for(table_buckets(&s->table)));
 }
 
 void table_trim(shard *s) {
     uint64_t entries = counter_get(&s->entries);
     uint32_t before = 0;
-    while (s->table.buckets != before && s->table.buckets > 1 &&
-           entries <= entries_for(s->table.buckets - 1)) {
-        before = s->table.buckets;
+    while (table_buckets(&s->table) != before && table_buckets(&s->table) > 1 &&
+           entries <= entries_for(table_buckets(&s->table) - 1)) {
+        before = table_buckets(&s->table);
         merge(s);
     }
 }

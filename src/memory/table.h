@@ -38,8 +38,8 @@ typedef struct shard shard;
 #define TABLE_BUCKETS_MAX ((uint32_t)1 << 31)
 
 typedef struct table {
-    uint32_t buckets; /* 1 at least */
-    uint32_t spare;   /* a node for the insert that is being prepared; else 0 */
+    uint64_t extent; /* how many buckets, 1 at least, and above that table_mask of it */
+    uint32_t spare;  /* a node for the insert that is being prepared; else 0 */
     nodes nodes;
 } table;
 
@@ -76,9 +76,13 @@ typedef struct place {
 /* Makes a table of one bucket. False if there is no memory. */
 bool table_create(shard *s);
 
-/* How many buckets there are, read at any time. */
+/* Read at any time. */
+static inline uint64_t table_extent(const table *t) {
+    return __atomic_load_n(&t->extent, __ATOMIC_RELAXED);
+}
+
 static inline uint32_t table_buckets(const table *t) {
-    return __atomic_load_n(&t->buckets, __ATOMIC_RELAXED);
+    return (uint32_t)table_extent(t);
 }
 /* Among so many buckets, how many of the hash's low bits all in this one share. */
 unsigned table_bucket_bits(uint32_t buckets, uint32_t bucket);

@@ -176,7 +176,7 @@ static void end_of_moves(shard *s) {
 static void move_some(shard *s) {
     upkeep *u = &s->upkeep;
     size_t bytes = 0;
-    for (unsigned i = 0; i < BUCKETS_PER_STEP && u->bucket < s->table.buckets; i++) {
+    for (unsigned i = 0; i < BUCKETS_PER_STEP && u->bucket < table_buckets(&s->table); i++) {
         uint32_t line = table_line(s, u->bucket);
         block_moves moves = {.count = 0, .bytes = bytes};
         bool all = copy_blocks(s, line, &moves);
@@ -185,7 +185,7 @@ static void move_some(shard *s) {
         bytes = moves.bytes;
         u->bucket++;
     }
-    if (u->bucket >= s->table.buckets) u->bucket = 0;
+    if (u->bucket >= table_buckets(&s->table)) u->bucket = 0;
 }
 
 static void move(shard *s) {

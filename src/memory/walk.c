@@ -95,9 +95,9 @@ static bool copy_slots(stretch *st, const slots *here, walk_step *step) {
  * between. */
 static bool copy_stretch(stretch *st, uint64_t position, walk_step *step) {
     const shard *s = st->s;
-    uint32_t buckets = table_buckets(&s->table);
-    uint32_t bucket = table_bucket(buckets, coordinate(position));
-    uint64_t length = WALK_END >> table_bucket_bits(buckets, bucket);
+    uint64_t extent = table_extent(&s->table);
+    uint32_t bucket = table_bucket(extent, coordinate(position));
+    uint64_t length = WALK_END >> table_bucket_bits((uint32_t)extent, bucket);
     uint64_t start = position / length * length;
     st->from = position;
     st->end = start + length;

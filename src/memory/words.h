@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include "../os/visibility.h"
 
 /* Some read two words as one number, or a number's bytes. */
@@ -121,7 +124,8 @@ static inline void pair_copy(void *to, const void *from) {
 #endif
 
 /* Copies between shared and private memory, either way. */
-static inline __attribute__((always_inline)) void bytes_copy(void *to, const void *from, size_t size) {
+static inline __attribute__((always_inline)) void bytes_copy(void *to, const void *from,
+                                                             size_t size) {
     uint8_t *out = (uint8_t *)to;
     const uint8_t *in = (const uint8_t *)from;
 #if WORDS_ANYWHERE
@@ -156,10 +160,26 @@ static inline __attribute__((always_inline)) void bytes_copy(void *to, const voi
     }
 }
 
+#if defined(__SSE2__) && WORDS_ANYWHERE
+/* Whether 16 shared bytes are the same as private ones. */
+static inline bool wide_equal(const void *shared, const void *with) {
+    __m128i a = (__m128i) * (const volatile wide_anywhere *)shared;
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(a, (__m128i) * (const wide_anywhere *)with)) == 0xffff;
+}
+#endif
+
 /* Whether they are the same as private ones. */
 static inline bool bytes_equal(const void *shared, const void *with, size_t size) {
     const uint8_t *a = (const uint8_t *)shared, *b = (const uint8_t *)with;
     uint64_t difference = 0;
+#if defined(__SSE2__) && WORDS_ANYWHERE
+    if (size >= 16) {
+        for (size_t i = 0; i + 16 < size; i += 16) {
+            if (!wide_equal(a + i, b + i)) return false;
+        }
+        return wide_equal(a + size - 16, b + size - 16);
+    }
+#endif
 #if WORDS_ANYWHERE
     if (size >= 8) {
         difference = pair_difference(a, b) | pair_difference(a + size - 8, b + size - 8);
