@@ -46,10 +46,8 @@ static void on_touch(int number, siginfo_t *info, void *context) {
     watched.touched(watched.context);
 }
 
-/* The page of a granule. */
-static void watch(const shard *s, uint32_t granule, int access, void (*touched)(void *context),
-                  void *context) {
-    uint8_t *at = shard_at(s, granule);
+/* The page of an address. */
+static void watch(uint8_t *at, int access, void (*touched)(void *context), void *context) {
     watched.at = at - (uintptr_t)at % os_page_size();
     watched.size = os_page_size();
     watched.touched = touched;
@@ -119,7 +117,7 @@ static void check_change(pair *p, bool unset, const char *what) {
         unset ? memory_prepare_unset(p->m, &p->key, &change)
               : memory_prepare_set(p->m, &p->key, (pkv_bytes){"value", 5}, PKV_BYTES, &change);
     p->odd = false;
-    watch(p->s, table_line_of(p->s, p->key.hash), PROT_READ, ask_version, p);
+    watch(table_line_of(p->s, p->key.hash), PROT_READ, ask_version, p);
     if (!status) memory_apply(p->m, &change);
     check(unwatch() && p->odd, what, p->s, p->index);
     memory_end(p->m, p->index);
@@ -145,7 +143,7 @@ static void begin_disturbed(pair *p, bool at_block) {
     remove_other(p);
     if (!set(p->m, &p->key, (pkv_bytes){"value", 5})) abort();
     place at = place_of(p->s, &p->key);
-    watch(p->s, at_block ? at.offset : at.line, PROT_NONE, replace, p);
+    watch(at_block ? shard_at(p->s, at.offset) : at.line, PROT_NONE, replace, p);
 }
 
 static void check_read(pair *p, bool at_block) {
@@ -179,7 +177,7 @@ static void check_walk(pair *p, bool at_block) {
 /* In the midst of a write a link may lead anywhere. */
 static void check_prefetch(pair *p) {
     remove_other(p); /* so that its chain is gone through to the end */
-    uint32_t node = 0, *link = table_line_slots(p->s, place_of(p->s, &p->key).line).link;
+    uint32_t node = 0, *link = table_line_slots(place_of(p->s, &p->key).line).link;
     uint32_t kept = *link;
     bool locked = seqlock_begin_write(&p->s->lock);
     word_set(link, UINT32_MAX);
@@ -201,9 +199,9 @@ static void check_long_value(pair *p) {
     static char value[100000], copy[100000];
     size_t size;
     if (!set(p->m, &p->key, (pkv_bytes){value, sizeof value})) abort();
-    uint32_t behind = place_of(p->s, &p->key).offset + 50000 / GRANULE;
+    uint8_t *behind = shard_at(p->s, place_of(p->s, &p->key).offset) + 50000;
     p->odd = true;
-    watch(p->s, behind, PROT_NONE, ask_lock, p);
+    watch(behind, PROT_NONE, ask_lock, p);
     (void)memory_get(p->m, &p->key, copy, sizeof copy, &size, NULL);
     check(unwatch() && !p->odd, "a reader of a long value", p->s, p->index);
 }

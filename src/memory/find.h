@@ -57,23 +57,16 @@ static inline uint32_t table_bucket(uint64_t extent, uint64_t hash) {
     return bucket < (uint32_t)extent ? bucket : bucket & mask >> 1;
 }
 
-static inline uint32_t table_chunk(const shard *s, uint32_t bucket) {
-    return word_get(&space_directory(&s->arena.space)[bucket / LINES_PER_CHUNK]);
+/* The line of a bucket. */
+static inline uint8_t *table_line(const shard *s, uint32_t bucket) {
+    const uint64_t *entry = &space_directory(&s->arena.space)[bucket / LINES_PER_CHUNK];
+    uint64_t line = bucket % LINES_PER_CHUNK * (uint64_t)LINE_BYTES;
+    line += __atomic_load_n(entry, __ATOMIC_RELAXED);
+    return (uint8_t *)(uintptr_t)((uintptr_t)s + line);
 }
 
-static inline uint32_t table_line(const shard *s, uint32_t bucket) {
-    return chunk_start(table_chunk(s, bucket)) + bucket % LINES_PER_CHUNK * (LINE_BYTES / GRANULE);
-}
-
-static inline uint32_t table_line_of(const shard *s, uint64_t hash) {
+static inline uint8_t *table_line_of(const shard *s, uint64_t hash) {
     return table_line(s, table_bucket(table_extent(&s->table), hash));
-}
-
-/* Where that line is. */
-static inline uint8_t *table_line_at_hash(const shard *s, uint64_t hash) {
-    uint32_t bucket = table_bucket(table_extent(&s->table), hash);
-    uint8_t *chunk = space_chunk_at(&s->arena.space, table_chunk(s, bucket));
-    return chunk + bucket % LINES_PER_CHUNK * LINE_BYTES;
 }
 
 /* ---- Chains. What a reader without a lock finds counts only once the lock's version has been
@@ -85,8 +78,8 @@ typedef struct glance {
 } glance;
 
 /* The first of them, where there is one. */
-static inline uint64_t glance_slot(const glance *g) {
-    return (uint64_t)__builtin_ctzll(g->found);
+static inline uint32_t glance_slot(const glance *g) {
+    return (uint32_t)__builtin_ctz(g->found);
 }
 
 /* The next node of the chain; 0: none. */

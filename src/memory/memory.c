@@ -197,7 +197,7 @@ void memory_count(memory *m, uint32_t index, memory_stats *stats) {
     uint64_t nodes_live = word_get(&s->table.nodes.live);
     uint64_t chunk_bytes = counter_get(&s->arena.used_bytes);
     uint64_t live = counter_get(&s->arena.live_bytes);
-    uint64_t head = pages(sizeof(shard) + buckets / LINES_PER_CHUNK * sizeof(uint32_t)) +
+    uint64_t head = pages(sizeof(shard) + buckets / LINES_PER_CHUNK * sizeof(uint64_t)) +
                     pages(chunk_bytes / CHUNK_BYTES * sizeof(chunk_info) + 1);
     stats->entries += counter_get(&s->entries);
     stats->key_bytes += counter_get(&s->key_bytes);

@@ -71,9 +71,10 @@ typedef struct memory_change {
     const memory_key *key; /* to set */
     uint32_t block;        /* the new entry's; 0 where there is none */
     size_t block_bytes, value_size;
-    uint32_t old;              /* the entry that it replaces or removes; 0 where there is none */
-    uint32_t line, node, slot; /* where the table has the key, or will have it */
-    uint8_t tag;               /* what it notes of the key */
+    uint32_t old;  /* the entry that it replaces or removes; 0 where there is none */
+    uint8_t *line; /* where the table has the key, or will have it */
+    uint32_t node, slot;
+    uint8_t tag; /* what it notes of the key */
 } memory_change;
 
 /* PKV_NO_MEMORY changes nothing. The entry is copied, but no reader sees it yet, and the index has

@@ -85,7 +85,7 @@ static inline __attribute__((always_inline)) look look_for(reading *r, bool fixe
     if (!fixed_keys && r->key.size > PEEK_BYTES) return LOOK_LONG;
     r->version = seqlock_version(&r->s->lock);
     if (r->version % 2 != 0) return LOOK_SPOILT;
-    glance here = glance_line(table_line_at_hash(r->s, r->key.hash), r->key.tag);
+    glance here = glance_line(table_line_of(r->s, r->key.hash), r->key.tag);
     for (;;) {
         for (; here.found != 0; here.found &= here.found - 1) {
             uint32_t offset = word_get(&here.offsets[glance_slot(&here)]);
@@ -179,15 +179,15 @@ AT_LINE_START pkv_status memory_get(memory *m, const memory_key *key, void *buff
 
 void memory_prefetch_bucket(memory *m, const memory_key *key) {
     const shard *s = shard_of(m, key->shard);
-    __builtin_prefetch(table_line_at_hash(s, key->hash));
+    __builtin_prefetch(table_line_of(s, key->hash));
 }
 
 void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node) {
     const shard *s = shard_of(m, key->shard);
     uint8_t tag = table_key_of(s, key).tag;
     uint32_t version = seqlock_version(&s->lock);
-    glance here = *node == 0 ? glance_line(table_line_at_hash(s, key->hash), tag)
-                             : glance_node(s, *node, tag);
+    glance here =
+        *node == 0 ? glance_line(table_line_of(s, key->hash), tag) : glance_node(s, *node, tag);
     uint32_t next = glance_next(&here);
     *node = here.found || version % 2 != 0 || !seqlock_unchanged(&s->lock, version) ? 0 : next;
     if (here.found) {

@@ -47,7 +47,7 @@ static area area_between(uint64_t start, uint64_t limit) {
 /* ---- Layout */
 
 static uint64_t directory_limit(uint64_t head, uint64_t zone_bytes) {
-    return round_up(head + zone_bytes / CHUNK_BYTES * sizeof(uint32_t), os_page_size());
+    return round_up(head + zone_bytes / CHUNK_BYTES * sizeof(uint64_t), os_page_size());
 }
 
 static uint64_t infos_bytes(uint64_t chunks) {
@@ -87,7 +87,7 @@ static rows *rows_of(space *s) {
 }
 
 bool space_grow_directory(space *s, uint32_t count) {
-    return area_reach(s, &s->directory, s->directory.start + (uint64_t)count * sizeof(uint32_t));
+    return area_reach(s, &s->directory, s->directory.start + (uint64_t)count * sizeof(uint64_t));
 }
 
 /* ---- Free runs */

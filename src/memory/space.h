@@ -97,7 +97,8 @@ uint32_t space_take(space *s, uint32_t count);
 void space_give(space *s, uint32_t chunk, uint32_t count);
 void space_mark(space *s, uint32_t chunk, uint32_t count, chunk_kind kind);
 
-/* Makes the first `count` entries of the index directory usable. */
+/* Makes the first `count` entries of the index directory usable: distances of chunks by
+ * themselves. */
 bool space_grow_directory(space *s, uint32_t count);
 
 static inline size_t round_to_granules(size_t bytes) {
@@ -116,9 +117,13 @@ static inline uint8_t *space_single_at(const space *s, uint32_t granule) {
     return (uint8_t *)(uintptr_t)((uintptr_t)s + s->single + (uint64_t)granule * GRANULE + gaps);
 }
 
-/* The address of a chunk by itself. */
-static inline uint8_t *space_chunk_at(const space *s, uint32_t chunk) {
-    return (uint8_t *)(uintptr_t)((uintptr_t)s + s->single + chunk * (s->single_gap + CHUNK_BYTES));
+/* The distance of a chunk by itself, and which one has that distance. */
+static inline uint64_t space_chunk_distance(const space *s, uint32_t chunk) {
+    return s->single + chunk * (s->single_gap + CHUNK_BYTES);
+}
+
+static inline uint32_t space_chunk_of(const space *s, uint64_t distance) {
+    return (uint32_t)((distance - s->single) / (s->single_gap + CHUNK_BYTES));
 }
 
 static inline uint8_t *space_at(const space *s, uint32_t granule) {
@@ -132,8 +137,8 @@ static inline chunk_info *space_info(const space *s, uint32_t chunk) {
     return (chunk_info *)(void *)infos + chunk;
 }
 
-static inline uint32_t *space_directory(const space *s) {
-    return (uint32_t *)(void *)((uint8_t *)(uintptr_t)s + s->directory.start);
+static inline uint64_t *space_directory(const space *s) {
+    return (uint64_t *)(void *)((uint8_t *)(uintptr_t)s + s->directory.start);
 }
 
 static inline uint32_t chunk_of(uint32_t granule) {

@@ -29,7 +29,7 @@ unsigned table_bucket_bits(uint32_t buckets, uint32_t bucket) {
     return bucket >= half || bucket + half < buckets ? k + 1 : k;
 }
 
-slots table_line_at(void *line) {
+slots table_line_slots(void *line) {
     uint8_t *at = line;
     uint32_t *link = (uint32_t *)(void *)(at + LINE_SLOTS);
     return (slots){.tags = at, .offsets = link + 1, .link = link, .capacity = LINE_SLOTS};
@@ -41,12 +41,13 @@ slots table_node_at(void *node) {
     return (slots){.tags = at, .offsets = link + 1, .link = link, .capacity = NODE_SLOTS};
 }
 
-slots table_line_slots(const shard *s, uint32_t line) {
-    return table_line_at(shard_single_at(s, line));
-}
-
 slots table_node_slots(const shard *s, uint32_t node) {
     return table_node_at(shard_single_at(s, node));
+}
+
+static void note_chunk(space *sp, uint32_t number, uint32_t chunk) {
+    uint64_t distance = space_chunk_distance(sp, chunk);
+    __atomic_store_n(&space_directory(sp)[number], distance, __ATOMIC_RELAXED);
 }
 
 static void set_buckets(table *t, uint32_t buckets) {
@@ -63,11 +64,11 @@ bool table_create(shard *s) {
         return false;
     }
     space_mark(sp, chunk, 1, CHUNK_INDEX);
-    word_set(&space_directory(sp)[0], chunk);
+    note_chunk(sp, 0, chunk);
     s->table.spare = 0;
     nodes_clear(&s->table.nodes);
     set_buckets(&s->table, 1);
-    words_clear(shard_single_at(s, table_line(s, 0)), LINE_BYTES);
+    words_clear(table_line(s, 0), LINE_BYTES);
     return true;
 }
 
@@ -110,10 +111,10 @@ static bool key_equals(const shard *s, uint32_t offset, const table_key *key) {
 
 bool table_find(const shard *s, const table_key *key, place *at) {
     *at = (place){.line = table_line_of(s, key->hash)};
-    glance here = glance_line(shard_single_at(s, at->line), key->tag);
+    glance here = glance_line(at->line, key->tag);
     for (;;) {
         for (; here.found != 0; here.found &= here.found - 1) {
-            at->index = (uint32_t)glance_slot(&here);
+            at->index = glance_slot(&here);
             at->offset = here.offsets[at->index];
             if (at->offset == 0) break; /* and so are those behind it */
             if (key_equals(s, at->offset, key)) return true;
@@ -129,7 +130,7 @@ bool table_find(const shard *s, const table_key *key, place *at) {
 
 /* What the place is in. */
 static slots slots_of(const shard *s, const place *at) {
-    return at->node != 0 ? table_node_slots(s, at->node) : table_line_slots(s, at->line);
+    return at->node != 0 ? table_node_slots(s, at->node) : table_line_slots(at->line);
 }
 
 void table_prepare_insert(shard *s, const place *at) {
@@ -158,7 +159,7 @@ void table_remove(shard *s, const place *at) {
     slots hole = slots_of(s, at);
 
     uint32_t *link = NULL;
-    slots last = table_line_slots(s, at->line);
+    slots last = table_line_slots(at->line);
     while (*last.link != 0) {
         link = last.link;
         last = table_node_slots(s, *link);
@@ -192,8 +193,8 @@ static bool belongs_to_second(const pouring *p, const slot *entry) {
     return (table_slot_hash(p->s, entry) & p->bit) != 0;
 }
 
-static void pour_begin(pouring *p, unsigned chain, uint32_t line) {
-    p->ends[chain] = table_line_slots(p->s, line);
+static void pour_begin(pouring *p, unsigned chain, uint8_t *line) {
+    p->ends[chain] = table_line_slots(line);
     p->filled[chain] = 0;
 }
 
@@ -230,8 +231,8 @@ static void pour_slots(pouring *p, slots *from, uint32_t node) {
 /* Never short of a node: what has been poured fills at most as many as have been emptied. (If both
  * new chains have nodes, they hold two full lines, the old one held but one: that makes up for the
  * slots that the last two nodes leave empty.) */
-static void pour_chain(pouring *p, uint32_t line) {
-    slots from = table_line_slots(p->s, line);
+static void pour_chain(pouring *p, uint8_t *line) {
+    slots from = table_line_slots(line);
     uint32_t next = *from.link;
     pour_slots(p, &from, 0);
     while (next != 0) {
@@ -272,7 +273,7 @@ static void prefetch_keys(const shard *s, const slots *line, unsigned first, uns
 /* The line of the bucket that will be split next. */
 static slots next_source(const shard *s) {
     uint32_t bucket = table_buckets(&s->table);
-    return table_line_slots(s, table_line(s, bucket - half_of(bucket)));
+    return table_line_slots(table_line(s, bucket - half_of(bucket)));
 }
 
 /* `step`: from 0 to before SPLIT_AHEAD. */
@@ -288,9 +289,9 @@ static void prefetch_split(const shard *s, unsigned step) {
 }
 
 /* Hashes the keys of a chain, while readers still read. */
-static void choose(pouring *p, uint32_t line) {
+static void choose(pouring *p, uint8_t *line) {
     unsigned count = 0;
-    slots at = table_line_slots(p->s, line);
+    slots at = table_line_slots(line);
     for (;;) {
         for (unsigned i = 0; i < at.capacity && at.offsets[i] != 0; i++, count++) {
             if (count == CHOSEN_MAX) return;
@@ -303,19 +304,19 @@ static void choose(pouring *p, uint32_t line) {
     }
 }
 
-/* The line of a bucket that is about to be; 0 if there is no memory. */
-static uint32_t line_take(shard *s, uint32_t bucket) {
+/* The line of a bucket that is about to be; NULL if there is no memory. */
+static uint8_t *line_take(shard *s, uint32_t bucket) {
     space *sp = &s->arena.space;
     if (bucket % LINES_PER_CHUNK == 0) {
         uint32_t number = bucket / LINES_PER_CHUNK;
-        if (!space_grow_directory(sp, number + 1)) return 0;
+        if (!space_grow_directory(sp, number + 1)) return NULL;
         uint32_t chunk = space_take(sp, 1);
-        if (chunk == 0) return 0;
+        if (chunk == 0) return NULL;
         space_mark(sp, chunk, 1, CHUNK_INDEX);
-        word_set(&space_directory(sp)[number], chunk);
+        note_chunk(sp, number, chunk);
     }
-    uint32_t line = table_line(s, bucket);
-    words_clear(shard_single_at(s, line), LINE_BYTES);
+    uint8_t *line = table_line(s, bucket);
+    words_clear(line, LINE_BYTES);
     return line;
 }
 
@@ -323,9 +324,9 @@ static void split(shard *s) {
     table *t = &s->table;
     uint32_t bucket = table_buckets(t);
     if (bucket == TABLE_BUCKETS_MAX) return;
-    uint32_t source = table_line(s, bucket - half_of(bucket));
-    uint32_t line = line_take(s, bucket);
-    if (line == 0) return;
+    uint8_t *source = table_line(s, bucket - half_of(bucket));
+    uint8_t *line = line_take(s, bucket);
+    if (line == NULL) return;
 
     pouring p = {.s = s, .bit = half_of(bucket)};
     choose(&p, source);
@@ -369,8 +370,8 @@ static void merge(shard *s) {
 
     nodes_give(s, p.nodes);
     if (bucket % LINES_PER_CHUNK == 0) {
-        uint32_t chunk = space_directory(&s->arena.space)[bucket / LINES_PER_CHUNK];
-        space_give(&s->arena.space, chunk, 1);
+        space *sp = &s->arena.space;
+        space_give(sp, space_chunk_of(sp, space_directory(sp)[bucket / LINES_PER_CHUNK]), 1);
     }
 }
 

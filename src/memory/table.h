@@ -67,7 +67,7 @@ typedef struct table_key {
 
 /* Where a key is; or that it is not there: `offset` is 0 and `node` the last one of the chain. */
 typedef struct place {
-    uint32_t line; /* granule of the bucket's line */
+    uint8_t *line; /* of the bucket */
     uint32_t node; /* of the node that holds the slot; 0: the line does */
     uint32_t index;
     uint32_t offset;
@@ -87,11 +87,11 @@ static inline uint32_t table_buckets(const table *t) {
 /* Among so many buckets, how many of the hash's low bits all in this one share. */
 unsigned table_bucket_bits(uint32_t buckets, uint32_t bucket);
 
-slots table_line_slots(const shard *s, uint32_t line);
-slots table_node_slots(const shard *s, uint32_t node);
-/* The same in a copy, which is made up of uint32_t. */
-slots table_line_at(void *line);
+/* Of a line or node, or of a copy, which is made up of uint32_t. */
+slots table_line_slots(void *line);
 slots table_node_at(void *node);
+/* Of the node at a granule. */
+slots table_node_slots(const shard *s, uint32_t node);
 /* The slot at `index`; its offset is 0 where there is none. */
 slot table_slot(const slots *at, unsigned index);
 uint64_t table_slot_hash(const shard *s, const slot *entry);

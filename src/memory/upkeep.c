@@ -143,8 +143,8 @@ static bool copy_block(shard *s, uint32_t *offset, block_moves *moves) {
     return true;
 }
 
-static bool copy_blocks(shard *s, uint32_t line, block_moves *moves) {
-    slots at = table_line_slots(s, line);
+static bool copy_blocks(shard *s, uint8_t *line, block_moves *moves) {
+    slots at = table_line_slots(line);
     for (;;) {
         for (unsigned i = 0; i < at.capacity && at.offsets[i] != 0; i++) {
             if (is_leaving(s, at.offsets[i]) && !copy_block(s, &at.offsets[i], moves)) return false;
@@ -177,7 +177,7 @@ static void move_some(shard *s) {
     upkeep *u = &s->upkeep;
     size_t bytes = 0;
     for (unsigned i = 0; i < BUCKETS_PER_STEP && u->bucket < table_buckets(&s->table); i++) {
-        uint32_t line = table_line(s, u->bucket);
+        uint8_t *line = table_line(s, u->bucket);
         block_moves moves = {.count = 0, .bytes = bytes};
         bool all = copy_blocks(s, line, &moves);
         switch_blocks(s, &moves);

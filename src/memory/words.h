@@ -174,10 +174,11 @@ static inline bool bytes_equal(const void *shared, const void *with, size_t size
     uint64_t difference = 0;
 #if defined(__SSE2__) && WORDS_ANYWHERE
     if (size >= 16) {
-        for (size_t i = 0; i + 16 < size; i += 16) {
-            if (!wide_equal(a + i, b + i)) return false;
+        if (!wide_equal(a + size - 16, b + size - 16)) return false;
+        for (; size > 16; a += 16, b += 16, size -= 16) {
+            if (!wide_equal(a, b)) return false;
         }
-        return wide_equal(a + size - 16, b + size - 16);
+        return true;
     }
 #endif
 #if WORDS_ANYWHERE
