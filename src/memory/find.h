@@ -143,7 +143,7 @@ static inline glance glance_node(const shard *s, uint32_t node, uint8_t tag) {
 
 /* Those from the line `first` on. */
 static inline void prefetch_block(const uint8_t *at, unsigned first) {
-    for (unsigned i = first; i < BLOCK_LINES; i++) __builtin_prefetch(at + i * LINE_BYTES);
+    for (unsigned i = first; i < BLOCK_LINES; i++) prefetch_to_read(at + i * LINE_BYTES);
 }
 
 #include "../os/visibility_end.h"

@@ -179,7 +179,7 @@ AT_LINE_START pkv_status memory_get(memory *m, const memory_key *key, void *buff
 
 void memory_prefetch_bucket(memory *m, const memory_key *key) {
     const shard *s = shard_of(m, key->shard);
-    __builtin_prefetch(table_line_of(s, key->hash));
+    prefetch_to_read(table_line_of(s, key->hash));
 }
 
 void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node) {
@@ -194,6 +194,6 @@ void memory_prefetch_entry(memory *m, const memory_key *key, uint32_t *node) {
         uint32_t offset = word_get(&here.offsets[glance_slot(&here)]);
         prefetch_block(shard_single_at(s, offset), 0);
     } else if (*node != 0) {
-        __builtin_prefetch(shard_single_at(s, *node));
+        prefetch_to_read(shard_single_at(s, *node));
     }
 }

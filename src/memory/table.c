@@ -265,8 +265,8 @@ static void prefetch_keys(const shard *s, const slots *line, unsigned first, uns
         uint32_t offset = offset_in(s, line, i);
         if (offset == 0) return;
         const uint8_t *entry = shard_single_at(s, offset);
-        __builtin_prefetch(entry);
-        __builtin_prefetch(entry + KEY_AHEAD);
+        prefetch_to_read(entry);
+        prefetch_to_read(entry + KEY_AHEAD);
     }
 }
 
@@ -280,9 +280,9 @@ static slots next_source(const shard *s) {
 static void prefetch_split(const shard *s, unsigned step) {
     slots line = next_source(s);
     if (step == 0) {
-        __builtin_prefetch(line.tags);
+        prefetch_to_read(line.tags);
     } else if (step == 1) {
-        if (*line.link != 0) __builtin_prefetch(shard_single_at(s, *line.link));
+        if (*line.link != 0) prefetch_to_read(shard_single_at(s, *line.link));
     } else {
         prefetch_keys(s, &line, (step - 2) * ASKED_AT_ONCE, ASKED_AT_ONCE);
     }

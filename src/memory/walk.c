@@ -124,7 +124,7 @@ static void prefetch_next(const shard *s, const stretch *st) {
     for (unsigned i = 0; i < next.capacity; i++) {
         prefetch_block(shard_single_at(s, word_get(&next.offsets[i])), 0);
     }
-    __builtin_prefetch(table_line_of(s, coordinate(st->end + length)));
+    prefetch_to_read(table_line_of(s, coordinate(st->end + length)));
 }
 
 static void copy_locked(stretch *st, shard *s, uint64_t position, walk_step *step) {
