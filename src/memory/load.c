@@ -10,8 +10,7 @@
 
 static void prefetch_bytes(pkv_bytes bytes) {
     const uint8_t *at = bytes.data;
-    for (size_t i = 0; i < bytes.size && i < ITEM_BYTES; i += CACHE_LINE)
-        prefetch_to_read(at + i);
+    for (size_t i = 0; i < bytes.size && i < ITEM_BYTES; i += CACHE_LINE) prefetch_to_read(at + i);
 }
 
 /* An access that waits for no other costs a tenth of one that does. What the buckets refer to is

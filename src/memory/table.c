@@ -105,7 +105,9 @@ static unsigned slots_filled(const slots *at) {
 /* ---- Finding */
 
 static bool key_equals(const shard *s, uint32_t offset, const table_key *key) {
-    block b = block_read(shard_at(s, offset), s->fixed_keys);
+    const uint8_t *entry = shard_at(s, offset);
+    prefetch_block(entry, 1); /* to its end: if it is replaced, what comes behind it is looked at */
+    block b = block_read(entry, s->fixed_keys);
     return b.key_size == key->size && bytes_equal(b.key, key->data, key->size);
 }
 
