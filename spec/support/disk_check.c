@@ -133,6 +133,37 @@ static void check_broken(void) {
     wal_remove_files(&folder, 2, 2);
 }
 
+static uint64_t size_on_disk(uint64_t ordinal) {
+    file_name name = {ordinal, 0, 1, FILE_DIFF};
+    char text[FILE_NAME_BYTES];
+    uint64_t size = 0;
+    int fd;
+    file_name_format(&name, text);
+    if (os_file_open(&folder, text, OS_READ, &fd)) return 0;
+    (void)os_file_size(fd, &size);
+    (void)os_file_close(fd);
+    return size;
+}
+
+/* After a rotation as before it, room is made long before that there is has been used up: a writer
+ * who overtakes the keeper waits for him. */
+static void check_room_after_rotation(void) {
+    uint64_t sizes[1], written = 0;
+    wal *log = open_log(1, PKV_SYNC_OS, PKV_WAL_IO_DEFAULT);
+    for (; written < 4 * WAL_SEGMENT_MAX; written += 1 << 20) (void)append(log, 0, 1 << 20);
+    check(wal_create_files(&folder, 2, 1) == PKV_OK && wal_prepare(log, 2) == PKV_OK, "prepare");
+    uint64_t room = size_on_disk(2), step = WAL_SEGMENT_MAX / 64;
+    check(room >= WAL_SEGMENT_MAX, "as much room as the old file had");
+    check(wal_rotate(log) == PKV_OK && wal_retire(log, sizes) == PKV_OK, "rotate");
+    (void)usleep(20000); /* the keeper looks, and has nothing to do */
+    for (written = 0; written < room / 8 * 7; written += step) (void)append(log, 0, step);
+    for (unsigned i = 0; i < 2000 && size_on_disk(2) == room; i++) (void)usleep(1000);
+    check(size_on_disk(2) > room, "the keeper makes more in time");
+    check(wal_close(log, sizes) == PKV_OK, "close");
+    wal_remove_files(&folder, 1, 1);
+    wal_remove_files(&folder, 2, 1);
+}
+
 /* Names of a log whose files cannot all be made do not stay, but for what was there. */
 static void check_names(void) {
     fileset files;
@@ -324,6 +355,7 @@ int main(void) {
     check_short_of_addresses(WAL_SEGMENT_MAX, WAL_SEGMENT_MAX);
     check_room();
     check_pieces();
+    check_room_after_rotation();
     check_early(LOG_FILE_WRITTEN);
     check_early(LOG_FILE_MAPPED);
     check_early(LOG_FILE_MAPPED_BY_PAGE);

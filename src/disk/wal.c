@@ -158,6 +158,14 @@ static uint64_t window_of(uint64_t tail) {
     return window < WAL_SEGMENT_MAX ? window : WAL_SEGMENT_MAX;
 }
 
+/* The tail at which what is `ready` is just the room that is to be kept, or a bit more. */
+static uint64_t tail_for(uint64_t ready) {
+    uint64_t window = ready / 3;
+    if (window < WAL_SEGMENT_MIN) window = WAL_SEGMENT_MIN;
+    if (window > WAL_SEGMENT_MAX) window = WAL_SEGMENT_MAX;
+    return ready > window ? ready - window : 0;
+}
+
 /* ---- Appending */
 
 static void wake_keeper(wal *log) {
@@ -383,7 +391,7 @@ static bool keep_step(wal_shard *s) {
     /* Should there be no more to be had, the writer will meet it, and say so: it is tried again
      * when he has come further. */
     uint64_t used = window / 2 < REFILL ? window / 2 : REFILL;
-    s->wake_at = enough ? ready - window + used : tail + WAL_SEGMENT_MIN / 2;
+    s->wake_at = enough ? tail_for(ready) + used : tail + WAL_SEGMENT_MIN / 2;
     os_latch_release(&s->append);
     if (tail > FORGET_LAG) log_file_forget(file, tail - FORGET_LAG);
     if (enough) return false;
