@@ -30,6 +30,7 @@ typedef struct wal_shard {
     log_file *file, *retired, *next;
     _Atomic uint32_t seed;  /* of `file`; read without the lock, and may be out of date then */
     uint64_t wake_at;       /* tail at which the keeper is to make room */
+    uint64_t grown;         /* size of the file before */
     uint64_t flushed;       /* to be said by a record; 0: nothing new to say */
     uint64_t previous_size; /* likewise */
 
@@ -151,18 +152,17 @@ static void use_file(wal_shard *s, log_file *file) {
     atomic_store_explicit(&s->seed, file->seed, memory_order_relaxed);
 }
 
-/* Room that is kept ahead of a file's tail. */
-static uint64_t window_of(uint64_t tail) {
-    uint64_t window = tail / 2;
-    if (window < WAL_SEGMENT_MIN) return WAL_SEGMENT_MIN;
-    return window < WAL_SEGMENT_MAX ? window : WAL_SEGMENT_MAX;
+/* Room that is kept ahead of a file's tail: half of what the file has or the one before it had,
+ * since the disk is busy with a snapshot while a file is young. */
+static uint64_t window_of(const wal_shard *s, uint64_t half) {
+    if (half < s->grown / 2) half = s->grown / 2;
+    if (half < WAL_SEGMENT_MIN) return WAL_SEGMENT_MIN;
+    return half < WAL_SEGMENT_MAX ? half : WAL_SEGMENT_MAX;
 }
 
-/* The tail at which what is `ready` is just the room that is to be kept, or a bit more. */
-static uint64_t tail_for(uint64_t ready) {
-    uint64_t window = ready / 3;
-    if (window < WAL_SEGMENT_MIN) window = WAL_SEGMENT_MIN;
-    if (window > WAL_SEGMENT_MAX) window = WAL_SEGMENT_MAX;
+/* The tail for which what is ready is just enough. */
+static uint64_t tail_for(const wal_shard *s, uint64_t ready) {
+    uint64_t window = window_of(s, ready / 3);
     return ready > window ? ready - window : 0;
 }
 
@@ -291,7 +291,7 @@ static uint64_t tail_of(wal_shard *s) {
 
 /* As much room as the old file has: the disk will be busy with the snapshot after the switch. */
 static pkv_status make_first_room(wal_shard *s) {
-    uint64_t wanted = window_of(tail_of(s)), upto = 0;
+    uint64_t wanted = window_of(s, tail_of(s) / 2), upto = 0;
     pkv_status status = PKV_OK;
     while (upto < wanted && !status) {
         upto += wanted - upto < ROOM_STEP ? wanted - upto : ROOM_STEP;
@@ -329,7 +329,7 @@ pkv_status wal_rotate(wal *log) {
         os_latch_take(&s->append);
         s->next->position = s->file->position + s->file->tail;
         if (PLANTED(restart_positions)) s->next->position = 0;
-        s->previous_size = s->file->tail;
+        s->previous_size = s->grown = s->file->tail;
         if (PLANTED(forget_previous_size)) s->previous_size = 0;
         s->flushed = 0;
         s->wake_at = 0;
@@ -385,13 +385,13 @@ pkv_status wal_retire(wal *log, uint64_t *sizes) {
 static bool keep_step(wal_shard *s) {
     os_latch_take(&s->append);
     log_file *file = s->file;
-    uint64_t tail = file->tail, window = window_of(tail);
+    uint64_t tail = file->tail, window = window_of(s, tail / 2);
     uint64_t ready = atomic_load_explicit(&file->ready, memory_order_relaxed);
     bool enough = ready >= tail + window;
     /* Should there be no more to be had, the writer will meet it, and say so: it is tried again
      * when he has come further. */
     uint64_t used = window / 2 < REFILL ? window / 2 : REFILL;
-    s->wake_at = enough ? tail_for(ready) + used : tail + WAL_SEGMENT_MIN / 2;
+    s->wake_at = enough ? tail_for(s, ready) + used : tail + WAL_SEGMENT_MIN / 2;
     os_latch_release(&s->append);
     if (tail > FORGET_LAG) log_file_forget(file, tail - FORGET_LAG);
     if (enough) return false;
