@@ -201,7 +201,7 @@ test: test-deps ## run all tests, with normal and with tiny limits; the last lin
 
 # What says nothing about a version of Lua: specs of the C library's insides, and of the command.
 C_SPECS = $(patsubst %,spec/%_spec.lua,bench bytes check cli cli_message crate error file_message files fileset \
-          format_doc manifest message platform reader record recovery repair salvage)
+          format_doc manifest message platform prefetch reader record recovery repair salvage)
 LUAS    = lua5.1 lua5.2 lua5.3 lua5.4
 
 .PHONY: test-all lua-checks $(LUAS:%=checks-%)

@@ -246,9 +246,8 @@ static void pour_chain(pouring *p, uint8_t *line) {
 }
 
 /* ---- What a split will read is asked for by the inserts before it, a little by each: first the
- * line, then a node behind it, then its blocks. Few at a time, since a processor forgets what it is
- * asked for where that takes more walks through the page tables than it makes at once. (Where there
- * are no inserts before it, since a shard is loaded, all are asked for at once.) */
+ * line, then a node behind it, then its blocks, so that no insert takes long. (Where there are no
+ * inserts before it, since a shard is loaded, all are asked for at once.) */
 #define ASKED_AT_ONCE 2u
 #define ASKED_SLOTS   (LINE_SLOTS + NODE_SLOTS)
 #define SPLIT_AHEAD   (2 + (ASKED_SLOTS + ASKED_AT_ONCE - 1) / ASKED_AT_ONCE)
