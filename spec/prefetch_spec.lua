@@ -5,8 +5,9 @@ local build = os.getenv "PKV_BUILD" or "build"
 local SOURCES = { "disk/log_file", "memory/load", "memory/read", "memory/table", "memory/walk" }
 local INSTRUCTIONS = { x86_64 = "prefetch", aarch64 = "prfm" }
 
+--- Without the library that a sanitizer has had this process load first.
 local function output_of(command)
-   local pipe = assert(io.popen(command))
+   local pipe = assert(io.popen("LD_PRELOAD= " .. command))
    local text = pipe:read "a"
    assert(pipe:close(), command .. " failed")
    return text
