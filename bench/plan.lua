@@ -64,6 +64,17 @@ local full = {
       },
    },
    {
+      -- These leave the disk at work for whoever comes after them, so what others take is better measured apart.
+      id = "loading",
+      title = "Loading, beside stores that write behind",
+      class = "D1",
+      only = { "pkv", "rocksdb", "leveldb", "sqlite" },
+      entries = MILLION,
+      threads = { 1, 2 },
+      phases = { { steps = "nothing load" } },
+      tables = { { "ns per operation", "load ns" } },
+   },
+   {
       id = "latency",
       title = "Each operation by itself",
       class = "D1",

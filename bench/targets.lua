@@ -34,9 +34,9 @@ for threads = 1, 2 do
    faster(what, "crate, snapshots off", "crate_never", "core", "load", 4, threads)
    faster(what, "Tkrzw hash", "tkrzw_hash", "core", "load", 1.5, threads)
    faster(what, "LMDB", "lmdb", "core", "load", 5, threads)
-   faster(what, "RocksDB", "rocksdb", "core", "load", 8, threads)
-   faster(what, "LevelDB", "leveldb", "core", "load", 8, threads)
-   faster(what, "SQLite", "sqlite", "core", "load", 30, threads)
+   faster(what, "RocksDB", "rocksdb", "loading", "load", 8, threads)
+   faster(what, "LevelDB", "leveldb", "loading", "load", 8, threads)
+   faster(what, "SQLite", "sqlite", "loading", "load", 30, threads)
 end
 faster("set, D2, 8 threads", "crate", "crate", "flushed", "load", 3, 8)
 faster("set, D2, 8 threads", "LevelDB", "leveldb", "flushed", "load", 1.3, 8)
