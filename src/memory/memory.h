@@ -2,12 +2,13 @@
  *
  *     memory   handle state: where the region is, how keys are hashed
  *      └ region   one reservation of address space (region.h)
- *          ├ rows      chunks of all shards side by side, in large pages where there are many
- * (rows.h) └ shard     a span of it: locks, counters, and what follows (shard.h) ├ table     the
- * hash index: linear hashing over cache-line buckets (table.h) │  └ nodes     where its buckets
- * overflow to (nodes.h); find.h goes through both ├ arena     where entries lie: exact-size reuse
- * inside chunks (arena.h) │  └ space     its chunks, committed and discarded (space.h) └ upkeep
- * evacuation of sparse chunks (upkeep.h)
+ *          ├ rows      chunks of all shards side by side, also in large pages (rows.h)
+ *          └ shard     a span of it: locks, counters, and what follows (shard.h)
+ *              ├ table     the hash index: linear hashing over cache-line buckets (table.h)
+ *              │  └ nodes     where its buckets overflow to (nodes.h)
+ *              ├ arena     where entries lie: exact-size reuse inside chunks (arena.h)
+ *              │  └ space     its chunks, committed and discarded (space.h)
+ *              └ upkeep    evacuation of sparse chunks (upkeep.h)
  *
  * memory.c reads and changes single entries, load.c makes many changes at once, walk.c iterates.
  *
