@@ -29,7 +29,7 @@ local function lines_behind(object, name, instruction)
    for address, code in output_of("objdump -d --no-show-raw-insn " .. object):gmatch "(%x+):\t([^\n]*)" do
       if code:find("^" .. instruction) then addresses[#addresses + 1] = address end
    end
-   local command = ("addr2line -i -j .text -e %s %s"):format(object, table.concat(addresses, " "))
+   local command = ("addr2line -i -j .text -e %s %s </dev/null"):format(object, table.concat(addresses, " "))
    for line in output_of(command):gmatch(name .. "%.c:(%d+)") do seen[tonumber(line)] = true end
    return seen
 end

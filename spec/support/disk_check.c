@@ -145,8 +145,8 @@ static uint64_t size_on_disk(uint64_t ordinal) {
     return size;
 }
 
-/* After a rotation as before it, room is made long before that there is has been used up: a writer
- * who overtakes the keeper waits for him. */
+/* After a rotation as before it, more room is made long before all is used up: a writer who
+ * overtakes the keeper waits for him. */
 static void check_room_after_rotation(void) {
     uint64_t sizes[1], written = 0;
     wal *log = open_log(1, PKV_SYNC_OS, PKV_WAL_IO_DEFAULT);
