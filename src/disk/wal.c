@@ -30,12 +30,11 @@ typedef struct wal_shard {
     log_file *file, *retired, *next;
     _Atomic uint32_t seed;  /* of `file`; read without the lock, and may be out of date then */
     uint64_t wake_at;       /* tail at which the keeper is to make room */
-    uint64_t grown;         /* size of the file before */
+    uint64_t retired_size;  /* of the file before; 0 where there was none */
     uint64_t flushed;       /* to be said by a record; 0: nothing new to say */
     uint64_t previous_size; /* likewise */
 
     group_commit group;
-    uint64_t retired_size; /* of the file retired last */
 
     os_mutex keeping; /* held by the keeper while it uses `file` outside the append lock */
 } wal_shard;
@@ -155,12 +154,12 @@ static void use_file(wal_shard *s, log_file *file) {
 /* Room that is kept ahead of a file's tail: half of what the file has or the one before it had,
  * since the disk is busy with a snapshot while a file is young. */
 static uint64_t window_of(const wal_shard *s, uint64_t half) {
-    if (half < s->grown / 2) half = s->grown / 2;
+    if (half < s->retired_size / 2) half = s->retired_size / 2;
     if (half < WAL_SEGMENT_MIN) return WAL_SEGMENT_MIN;
     return half < WAL_SEGMENT_MAX ? half : WAL_SEGMENT_MAX;
 }
 
-/* The tail for which what is ready is just enough. */
+/* The tail for which what is ready, that and half as much again, is just enough. */
 static uint64_t tail_for(const wal_shard *s, uint64_t ready) {
     uint64_t window = window_of(s, ready / 3);
     return ready > window ? ready - window : 0;
@@ -329,7 +328,7 @@ pkv_status wal_rotate(wal *log) {
         os_latch_take(&s->append);
         s->next->position = s->file->position + s->file->tail;
         if (PLANTED(restart_positions)) s->next->position = 0;
-        s->previous_size = s->grown = s->file->tail;
+        s->previous_size = s->retired_size = s->file->tail;
         if (PLANTED(forget_previous_size)) s->previous_size = 0;
         s->flushed = 0;
         s->wake_at = 0;
@@ -357,7 +356,6 @@ static pkv_status retire_shard(wal *log, wal_shard *s) {
     os_latch_take(&s->append);
     s->retired = NULL;
     os_latch_release(&s->append);
-    s->retired_size = old->tail;
     group_end(&s->group, old->position + old->tail);
     log_file_close(old);
     return PKV_OK;
