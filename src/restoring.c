@@ -80,13 +80,11 @@ static pkv_status trim(void *context, size_t shard) {
 pkv_status store_restore(pkv *store) {
     unsigned threads = store->config.snapshot_threads;
     restoring r = {.store = store};
-    while (r.part_bits < store->memory.shard_bits && 1u << r.part_bits < SINK_PARTS_MAX) {
-        r.part_bits++;
-    }
+    uint32_t shards = store->memory.shard_count;
+    while (1u << r.part_bits < shards && 1u << r.part_bits < SINK_PARTS_MAX) r.part_bits++;
     restore_sink sink = {r.part_bits, hash_record, apply, &r};
     pkv_status status = disk_restore(&store->disk, threads, &sink, &store->restored);
     if (status) return status;
     if (store->restored.entries < RECORDS_FEW) threads = 1;
-    return parallel_run(threads, store->memory.shard_count, PARALLEL_WITH_CALLER, trim,
-                        &store->memory);
+    return parallel_run(threads, shards, PARALLEL_WITH_CALLER, trim, &store->memory);
 }

@@ -26,8 +26,8 @@ pkv_status memory_create(memory *m, uint32_t shard_count, bool fixed_keys, uint6
     *m = (memory){.fixed_keys = fixed_keys, .secret = hash_secret_of(seed)};
     pkv_status status = region_create(&m->region, shard_count, sizeof(shard));
     if (status != PKV_OK) return status;
-    while (((uint32_t)1 << m->shard_bits) < shard_count) m->shard_bits++;
-    m->shard_shift = 63 - m->shard_bits;
+    m->shard_shift = 63;
+    while ((uint32_t)1 << (63 - m->shard_shift) < shard_count) m->shard_shift--;
 
     /* shard_count counts those that exist, so that a failure destroys just these */
     while (m->shard_count < shard_count) {

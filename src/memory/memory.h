@@ -32,8 +32,7 @@
 typedef struct memory {
     region region;
     uint32_t shard_count; /* a power of two */
-    unsigned shard_bits;
-    unsigned shard_shift; /* 63 - shard_bits */
+    unsigned shard_shift; /* from a hash without its lowest bit to the number of its shard */
     bool fixed_keys;      /* every key is 8 bytes */
     hash_secret secret;
 } memory;
