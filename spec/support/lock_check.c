@@ -177,7 +177,7 @@ static void check_walk(pair *p, bool at_block) {
 /* In the midst of a write a link may lead anywhere. */
 static void check_prefetch(pair *p) {
     remove_other(p); /* so that its chain is gone through to the end */
-    uint32_t node = 0, *link = table_line_slots(place_of(p->s, &p->key).line).link;
+    uint32_t node = 0, *link = table_line_at(place_of(p->s, &p->key).line).link;
     uint32_t kept = *link;
     bool locked = seqlock_begin_write(&p->s->lock);
     word_set(link, UINT32_MAX);

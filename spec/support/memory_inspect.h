@@ -173,7 +173,7 @@ static void inspect_nodes(inspection *in) {
 
 static void inspect_bucket(inspection *in, uint32_t bucket) {
     const shard *s = in->s;
-    slots at = table_line_slots(table_line(s, bucket));
+    slots at = table_line_at(table_line(s, bucket));
     for (bool node = false; in->flaw == NULL; node = true) {
         unsigned filled = 0;
         while (filled < at.capacity && at.offsets[filled] != 0) filled++;

@@ -29,7 +29,7 @@ unsigned table_bucket_bits(uint32_t buckets, uint32_t bucket) {
     return bucket >= half || bucket + half < buckets ? k + 1 : k;
 }
 
-slots table_line_slots(void *line) {
+slots table_line_at(void *line) {
     uint8_t *at = line;
     uint32_t *link = (uint32_t *)(void *)(at + LINE_SLOTS);
     return (slots){.tags = at, .offsets = link + 1, .link = link, .capacity = LINE_SLOTS};
@@ -132,7 +132,7 @@ bool table_find(const shard *s, const table_key *key, place *at) {
 
 /* What the place is in. */
 static slots slots_of(const shard *s, const place *at) {
-    return at->node != 0 ? table_node_slots(s, at->node) : table_line_slots(at->line);
+    return at->node != 0 ? table_node_slots(s, at->node) : table_line_at(at->line);
 }
 
 void table_prepare_insert(shard *s, const place *at) {
@@ -161,7 +161,7 @@ void table_remove(shard *s, const place *at) {
     slots hole = slots_of(s, at);
 
     uint32_t *link = NULL;
-    slots last = table_line_slots(at->line);
+    slots last = table_line_at(at->line);
     while (*last.link != 0) {
         link = last.link;
         last = table_node_slots(s, *link);
@@ -196,7 +196,7 @@ static bool belongs_to_second(const pouring *p, const slot *entry) {
 }
 
 static void pour_begin(pouring *p, unsigned chain, uint8_t *line) {
-    p->ends[chain] = table_line_slots(line);
+    p->ends[chain] = table_line_at(line);
     p->filled[chain] = 0;
 }
 
@@ -234,7 +234,7 @@ static void pour_slots(pouring *p, slots *from, uint32_t node) {
  * new chains have nodes, they hold two full lines, the old one held but one: that makes up for the
  * slots that the last two nodes leave empty.) */
 static void pour_chain(pouring *p, uint8_t *line) {
-    slots from = table_line_slots(line);
+    slots from = table_line_at(line);
     uint32_t next = *from.link;
     pour_slots(p, &from, 0);
     while (next != 0) {
@@ -274,7 +274,7 @@ static void prefetch_keys(const shard *s, const slots *line, unsigned first, uns
 /* The line of the bucket that will be split next. */
 static slots next_source(const shard *s) {
     uint32_t bucket = table_buckets(&s->table);
-    return table_line_slots(table_line(s, bucket - half_of(bucket)));
+    return table_line_at(table_line(s, bucket - half_of(bucket)));
 }
 
 /* `step`: from 0 to before SPLIT_AHEAD. */
@@ -292,7 +292,7 @@ static void prefetch_split(const shard *s, unsigned step) {
 /* Hashes the keys of a chain, while readers still read. */
 static void choose(pouring *p, uint8_t *line) {
     unsigned count = 0;
-    slots at = table_line_slots(line);
+    slots at = table_line_at(line);
     for (;;) {
         for (unsigned i = 0; i < at.capacity && at.offsets[i] != 0; i++, count++) {
             if (count == CHOSEN_MAX) return;

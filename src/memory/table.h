@@ -88,7 +88,7 @@ static inline uint32_t table_buckets(const table *t) {
 unsigned table_bucket_bits(uint32_t buckets, uint32_t bucket);
 
 /* Of a line or node, or of a copy, which is made up of uint32_t. */
-slots table_line_slots(void *line);
+slots table_line_at(void *line);
 slots table_node_at(void *node);
 /* Of the node at a granule. */
 slots table_node_slots(const shard *s, uint32_t node);

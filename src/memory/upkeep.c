@@ -144,7 +144,7 @@ static bool copy_block(shard *s, uint32_t *offset, block_moves *moves) {
 }
 
 static bool copy_blocks(shard *s, uint8_t *line, block_moves *moves) {
-    slots at = table_line_slots(line);
+    slots at = table_line_at(line);
     for (;;) {
         for (unsigned i = 0; i < at.capacity && at.offsets[i] != 0; i++) {
             if (is_leaving(s, at.offsets[i]) && !copy_block(s, &at.offsets[i], moves)) return false;

@@ -106,7 +106,7 @@ static bool copy_stretch(stretch *st, uint64_t position, walk_step *step) {
 
     uint32_t copy[LINE_BYTES / 4];
     words_get(copy, table_line(s, bucket), LINE_BYTES);
-    slots here = table_line_slots(copy);
+    slots here = table_line_at(copy);
     while (is_unchanged(st) && copy_slots(st, &here, step)) {
         uint32_t node = *here.link;
         if (node == 0) return is_unchanged(st);
@@ -120,7 +120,7 @@ static bool copy_stretch(stretch *st, uint64_t position, walk_step *step) {
 static void prefetch_next(const shard *s, const stretch *st) {
     uint64_t length = st->end - st->from;
     if (st->end + length >= WALK_END) return;
-    slots next = table_line_slots(table_line_of(s, coordinate(st->end)));
+    slots next = table_line_at(table_line_of(s, coordinate(st->end)));
     for (unsigned i = 0; i < next.capacity; i++) {
         prefetch_block(shard_single_at(s, word_get(&next.offsets[i])), 0);
     }
