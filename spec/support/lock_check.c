@@ -123,6 +123,19 @@ static void check_change(pair *p, bool unset, const char *what) {
     memory_end(p->m, p->index);
 }
 
+/* Of the block nothing is written but the entry: the next change is guessed to be as the last. */
+static void check_overwriting(pair *p) {
+    for (int i = 0; i < 2; i++) {
+        if (!set(p->m, &p->key, (pkv_bytes){"value", 5})) abort();
+    }
+    uint32_t offset = place_of(p->s, &p->key).offset;
+    p->odd = false;
+    watch(shard_at(p->s, offset), PROT_READ, ask_version, p);
+    bool done = set(p->m, &p->key, (pkv_bytes){"other", 5});
+    bool stayed = place_of(p->s, &p->key).offset == offset;
+    check(unwatch() && p->odd && done && stayed, "a writer overwrites", p->s, p->index);
+}
+
 /* ---- Reading without a lock */
 
 /* The entry gets a longer value elsewhere, and another entry its place. */
@@ -238,6 +251,7 @@ static void check_shard(memory *m, uint32_t index) {
     check_change(&p, false, "a writer inserts");
     check_change(&p, false, "a writer replaces");
     check_change(&p, true, "a writer removes");
+    check_overwriting(&p);
     for (int at_block = 0; at_block < 2; at_block++) {
         check_read(&p, at_block);
         check_walk(&p, at_block);

@@ -137,13 +137,10 @@ static void count_live(arena *a, uint32_t granule, uint32_t size) {
     counter_add(&a->live_bytes, (uint64_t)size * GRANULE);
 }
 
-static uint32_t take_free(arena *a, uint32_t size) {
-    uint32_t granule = find_free(a, size);
-    if (granule == 0) return 0;
+static void take_free(arena *a, uint32_t granule, uint32_t size) {
     uint32_t found = head_size(a, granule);
     list_remove(a, granule, found);
     leave_free(a, granule + size, found - size);
-    return granule;
 }
 
 /* Goes on with a new chunk; what is unused in the old one becomes a free block. */
@@ -162,12 +159,9 @@ static bool bump_renew(arena *a) {
     return true;
 }
 
-static uint32_t take_unused(arena *a, uint32_t size) {
-    if (a->bump_end - a->bump < size && !bump_renew(a)) return 0;
-    uint32_t granule = a->bump;
+static void take_unused(arena *a, uint32_t size) {
     a->bump += size;
     counter_add(&a->used_bytes, (uint64_t)size * GRANULE);
-    return granule;
 }
 
 static uint32_t chunks_for(size_t bytes) {
@@ -187,12 +181,30 @@ static uint32_t take_large(arena *a, size_t bytes) {
     return chunk_start(chunk);
 }
 
+bool arena_alike(size_t bytes, size_t other) {
+    return granules_of(bytes) == granules_of(other);
+}
+
+uint32_t arena_find(arena *a, size_t bytes) {
+    uint32_t size = granules_of(bytes), granule = find_free(a, size);
+    if (granule != 0) return granule;
+    return a->bump_end - a->bump >= size || bump_renew(a) ? a->bump : 0;
+}
+
+void arena_occupy(arena *a, uint32_t granule, size_t bytes) {
+    uint32_t size = granules_of(bytes);
+    if (granule == a->bump) {
+        take_unused(a, size);
+    } else {
+        take_free(a, granule, size);
+    }
+    count_live(a, granule, size);
+}
+
 uint32_t arena_take(arena *a, size_t bytes) {
     if (bytes > ARENA_LARGE) return take_large(a, bytes);
-    uint32_t size = granules_of(bytes);
-    uint32_t granule = take_free(a, size);
-    if (granule == 0) granule = take_unused(a, size);
-    if (granule != 0) count_live(a, granule, size);
+    uint32_t granule = arena_find(a, bytes);
+    if (granule != 0) arena_occupy(a, granule, bytes);
     return granule;
 }
 

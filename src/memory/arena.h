@@ -68,6 +68,12 @@ typedef struct arena {
     counter large_bytes; /* pages of large blocks */
 } arena;
 
+/* Whether blocks of so many bytes, neither of them large, take as much room. */
+bool arena_alike(size_t bytes, size_t other);
+/* The granule where the next block of so many bytes, no large one, will be; 0 if there is no
+ * memory. It is taken by arena_occupy, with nothing taken or given in between, or by nobody. */
+uint32_t arena_find(arena *a, size_t bytes);
+void arena_occupy(arena *a, uint32_t granule, size_t bytes);
 /* The granule of a block of `bytes`, of unknown content; 0 if there is no memory. */
 uint32_t arena_take(arena *a, size_t bytes);
 void arena_give(arena *a, uint32_t granule, size_t bytes);

@@ -7,6 +7,9 @@
 #include "find.h"
 #include "shard.h"
 
+/* A larger block is not written over: readers would have to wait too long. */
+#define IN_PLACE_MAX 1024u
+
 /* ---- Life */
 
 /* In a span that is all reserved. */
@@ -81,31 +84,37 @@ static pkv_status too_large(const char *what, size_t size, size_t most) {
                 size, most);
 }
 
+static void write_block(shard *s, uint32_t offset, const memory_change *change) {
+    table_key wanted = table_key_of(s, change->key);
+    pkv_bytes stored = {wanted.data, wanted.size};
+    block_write(shard_at(s, offset), s->fixed_keys, stored, change->value, change->type);
+}
+
+/* A new entry's block is taken and written before the wait for the index. Whether the entry is new
+ * is guessed: it is as the last one was. */
+static bool prepare_block(shard *s, memory_change *change) {
+    if (s->overwriting && change->bytes <= IN_PLACE_MAX) {
+        change->block = arena_find(&s->arena, change->bytes);
+        return change->block != 0;
+    }
+    change->block = arena_take(&s->arena, change->bytes);
+    change->taken = change->block != 0;
+    if (change->taken) write_block(s, change->block, change);
+    return change->taken;
+}
+
 pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value, pkv_type type,
                               memory_change *change) {
     if (key->bytes.size > PKV_KEY_MAX) return too_large("key", key->bytes.size, PKV_KEY_MAX);
     if (value.size > PKV_VALUE_MAX) return too_large("value", value.size, PKV_VALUE_MAX);
 
     shard *s = shard_of(m, key->shard);
-    table_key wanted = table_key_of(s, key);
-    size_t bytes = block_bytes(s->fixed_keys, wanted.size, value.size);
-    uint32_t offset = arena_take(&s->arena, bytes);
-    if (offset != 0 && !nodes_reserve(s)) {
-        arena_give(&s->arena, offset, bytes);
-        offset = 0;
-    }
-    if (offset == 0) {
-        return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory for an entry of %zu bytes",
-                    bytes);
-    }
-    pkv_bytes stored = {wanted.data, wanted.size};
-    block_write(shard_at(s, offset), s->fixed_keys, stored, value, type);
-    *change = (memory_change){.shard = key->shard,
-                              .key = key,
-                              .block = offset,
-                              .block_bytes = bytes,
-                              .value_size = value.size};
-    return PKV_OK;
+    size_t bytes = block_bytes(s->fixed_keys, table_key_of(s, key).size, value.size);
+    *change = (memory_change){
+        .shard = key->shard, .key = key, .value = value, .type = type, .bytes = bytes};
+    if (prepare_block(s, change) && nodes_reserve(s)) return PKV_OK;
+    memory_abandon(m, change);
+    return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory for an entry of %zu bytes", bytes);
 }
 
 static void note_place(memory_change *change, const place *at) {
@@ -127,8 +136,8 @@ pkv_status memory_prepare_unset(memory *m, const memory_key *key, memory_change 
 
 void memory_abandon(memory *m, memory_change *change) {
     shard *s = shard_of(m, change->shard);
-    if (change->block != 0 && !PLANTED(leak_abandoned)) {
-        arena_give(&s->arena, change->block, change->block_bytes);
+    if (change->taken && !PLANTED(leak_abandoned)) {
+        arena_give(&s->arena, change->block, change->bytes);
     }
 }
 
@@ -142,19 +151,41 @@ static void settle_old(shard *s, uint32_t offset) {
     arena_give(&s->arena, offset, (size_t)(b.value - at) + b.value_size);
 }
 
+/* Whether the old entry may be written over: its block is as large as the new one's. */
+static bool is_alike(const shard *s, memory_change *change) {
+    if (change->old == 0 || change->bytes > IN_PLACE_MAX) return false;
+    const uint8_t *at = shard_at(s, change->old);
+    block b = block_read(at, s->fixed_keys);
+    change->old_value_size = b.value_size;
+    return arena_alike(change->bytes, (size_t)(b.value - at) + b.value_size);
+}
+
+static void choose_block(shard *s, memory_change *change) {
+    s->overwriting = is_alike(s, change);
+    if (change->taken) return;
+    change->in_place = s->overwriting;
+    if (change->in_place) return;
+    arena_occupy(&s->arena, change->block, change->bytes);
+    change->taken = true;
+    write_block(s, change->block, change);
+}
+
 void shard_locate(shard *s, memory_change *change) {
-    if (change->block == 0) return; /* to unset: that is known */
+    if (change->key == NULL) return; /* to unset: that is known */
     table_key wanted = table_key_of(s, change->key);
     place at;
     if (!table_find(s, &wanted, &at)) table_prepare_insert(s, &at);
     note_place(change, &at);
     change->tag = wanted.tag;
+    choose_block(s, change);
 }
 
 void shard_publish(shard *s, const memory_change *change) {
     place at = {change->line, change->node, change->slot, change->old};
-    if (change->block == 0) {
+    if (change->key == NULL) {
         table_remove(s, &at);
+    } else if (change->in_place) {
+        write_block(s, change->old, change);
     } else if (change->old != 0) {
         table_replace(s, &at, change->block);
     } else {
@@ -164,10 +195,14 @@ void shard_publish(shard *s, const memory_change *change) {
 }
 
 void shard_settle(shard *s, const memory_change *change) {
-    if (change->block != 0) {
+    if (change->in_place) {
+        counter_add(&s->value_bytes, change->value.size - change->old_value_size);
+        return;
+    }
+    if (change->key != NULL) {
         counter_add(&s->entries, 1);
         counter_add(&s->key_bytes, change->key->bytes.size);
-        counter_add(&s->value_bytes, change->value_size);
+        counter_add(&s->value_bytes, change->value.size);
     }
     if (change->old != 0) settle_old(s, change->old);
 }
@@ -175,11 +210,12 @@ void shard_settle(shard *s, const memory_change *change) {
 void memory_apply(memory *m, memory_change *change) {
     shard *s = shard_of(m, change->shard);
     shard_locate(s, change);
+    if (PLANTED(overwrite_too_early) && change->in_place) write_block(s, change->old, change);
     bool locked = seqlock_begin_write(&s->lock);
     shard_publish(s, change);
     seqlock_end_write(&s->lock, locked);
     shard_settle(s, change);
-    bool replaced = change->block != 0 && change->old != 0;
+    bool replaced = change->key != NULL && change->old != 0;
     if (!replaced) table_balance(s);
     upkeep_step(s);
 }

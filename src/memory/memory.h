@@ -68,18 +68,22 @@ void memory_end(memory *m, uint32_t shard);
 typedef struct memory_change {
     uint32_t shard;
     /* private to memory.c */
-    const memory_key *key; /* to set */
-    uint32_t block;        /* the new entry's; 0 where there is none */
-    size_t block_bytes, value_size;
-    uint32_t old;  /* the entry that it replaces or removes; 0 where there is none */
-    uint8_t *line; /* where the table has the key, or will have it */
+    const memory_key *key; /* to set; NULL: to unset */
+    pkv_bytes value;
+    pkv_type type;
+    size_t bytes;   /* of a block for it */
+    uint32_t block; /* which one; 0 where there is none */
+    bool taken;     /* and written; else it was only found, and is taken where it is needed */
+    bool in_place;  /* it is not: the old entry is written over */
+    uint32_t old;   /* the entry that is replaced or removed; 0 where there is none */
+    size_t old_value_size; /* of one that is written over */
+    uint8_t *line;         /* where the table has the key, or will have it */
     uint32_t node, slot;
     uint8_t tag; /* what it notes of the key */
 } memory_change;
 
-/* PKV_NO_MEMORY changes nothing. The entry is copied, but no reader sees it yet, and the index has
- * not been looked at: it may come into the caches while the change is logged. The key must stay
- * until the change is applied or abandoned. */
+/* PKV_NO_MEMORY changes nothing. The index has not been looked at: it may come into the caches
+ * while the change is logged. Key and value must stay until the change is applied or abandoned. */
 pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value, pkv_type type,
                               memory_change *change);
 /* PKV_NOT_FOUND where the key is not there. */
