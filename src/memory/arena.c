@@ -181,19 +181,14 @@ static uint32_t take_large(arena *a, size_t bytes) {
     return chunk_start(chunk);
 }
 
-bool arena_alike(size_t bytes, size_t other) {
-    return granules_of(bytes) == granules_of(other);
-}
-
-uint32_t arena_find(arena *a, size_t bytes) {
-    uint32_t size = granules_of(bytes), granule = find_free(a, size);
+static inline uint32_t find(arena *a, uint32_t size) {
+    uint32_t granule = find_free(a, size);
     if (granule != 0) return granule;
     return a->bump_end - a->bump >= size || bump_renew(a) ? a->bump : 0;
 }
 
-void arena_occupy(arena *a, uint32_t granule, size_t bytes) {
-    uint32_t size = granules_of(bytes);
-    if (granule == a->bump) {
+static inline void occupy(arena *a, uint32_t granule, uint32_t size) {
+    if (granule == a->bump && a->bump < a->bump_end) { /* else the next chunk begins there */
         take_unused(a, size);
     } else {
         take_free(a, granule, size);
@@ -203,9 +198,17 @@ void arena_occupy(arena *a, uint32_t granule, size_t bytes) {
 
 uint32_t arena_take(arena *a, size_t bytes) {
     if (bytes > ARENA_LARGE) return take_large(a, bytes);
-    uint32_t granule = arena_find(a, bytes);
-    if (granule != 0) arena_occupy(a, granule, bytes);
+    uint32_t size = granules_of(bytes), granule = find(a, size);
+    if (granule != 0) occupy(a, granule, size);
     return granule;
+}
+
+uint32_t arena_find(arena *a, size_t bytes) {
+    return find(a, granules_of(bytes));
+}
+
+void arena_occupy(arena *a, uint32_t granule, size_t bytes) {
+    occupy(a, granule, granules_of(bytes));
 }
 
 /* ---- Giving back */

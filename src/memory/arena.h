@@ -68,8 +68,6 @@ typedef struct arena {
     counter large_bytes; /* pages of large blocks */
 } arena;
 
-/* Whether blocks of so many bytes, neither of them large, take as much room. */
-bool arena_alike(size_t bytes, size_t other);
 /* The granule where the next block of so many bytes, no large one, will be; 0 if there is no
  * memory. It is taken by arena_occupy, with nothing taken or given in between, or by nobody. */
 uint32_t arena_find(arena *a, size_t bytes);

@@ -82,6 +82,10 @@ static inline size_t block_bytes_of(const uint8_t *at, bool fixed_keys) {
 /* Writes a new block, by words.h. */
 void block_write(uint8_t *at, bool fixed_keys, pkv_bytes key, pkv_bytes value, pkv_type type);
 
+static inline void block_set_type(uint8_t *at, pkv_type type) {
+    byte_set(at, (uint8_t)((*at & ~BLOCK_TYPE) | (unsigned)type));
+}
+
 /* ---- For who looks at a block while it may change: nothing is computed from what is read where
  * it can be compared and branched on, since a branch is guessed and a number is waited for. */
 

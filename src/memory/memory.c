@@ -6,9 +6,10 @@
 #include "block.h"
 #include "find.h"
 #include "shard.h"
+#include "words.h"
 
-/* A larger block is not written over: readers would have to wait too long. */
-#define IN_PLACE_MAX 1024u
+/* In a block of more bytes no value is written over: readers would have to wait too long. */
+#define OVERWRITE_MAX (ARENA_LARGE < 1024u ? ARENA_LARGE : 1024u)
 
 /* ---- Life */
 
@@ -93,7 +94,7 @@ static void write_block(shard *s, uint32_t offset, const memory_change *change) 
 /* A new entry's block is taken and written before the wait for the index. Whether the entry is new
  * is guessed: it is as the last one was. */
 static bool prepare_block(shard *s, memory_change *change) {
-    if (s->overwriting && change->bytes <= IN_PLACE_MAX) {
+    if (s->overwriting && change->bytes <= OVERWRITE_MAX) {
         change->block = arena_find(&s->arena, change->bytes);
         return change->block != 0;
     }
@@ -151,23 +152,28 @@ static void settle_old(shard *s, uint32_t offset) {
     arena_give(&s->arena, offset, (size_t)(b.value - at) + b.value_size);
 }
 
-/* Whether the old entry may be written over: its block is as large as the new one's. */
-static bool is_alike(const shard *s, memory_change *change) {
-    if (change->old == 0 || change->bytes > IN_PLACE_MAX) return false;
-    const uint8_t *at = shard_at(s, change->old);
+/* Where the old entry has a value of the same size; NULL where it has not. */
+static uint8_t *same_size(const shard *s, const memory_change *change) {
+    if (change->old == 0 || change->bytes > OVERWRITE_MAX) return NULL;
+    uint8_t *at = shard_at(s, change->old);
     block b = block_read(at, s->fixed_keys);
-    change->old_value_size = b.value_size;
-    return arena_alike(change->bytes, (size_t)(b.value - at) + b.value_size);
+    return b.value_size == change->value.size ? at + (b.value - at) : NULL;
 }
 
 static void choose_block(shard *s, memory_change *change) {
-    s->overwriting = is_alike(s, change);
+    uint8_t *over = same_size(s, change);
+    s->overwriting = over != NULL;
     if (change->taken) return;
-    change->in_place = s->overwriting;
-    if (change->in_place) return;
+    change->over = over;
+    if (over != NULL) return;
     arena_occupy(&s->arena, change->block, change->bytes);
     change->taken = true;
     write_block(s, change->block, change);
+}
+
+static void overwrite(shard *s, const memory_change *change) {
+    block_set_type(shard_at(s, change->old), change->type);
+    bytes_copy(change->over, change->value.data, change->value.size);
 }
 
 void shard_locate(shard *s, memory_change *change) {
@@ -184,8 +190,8 @@ void shard_publish(shard *s, const memory_change *change) {
     place at = {change->line, change->node, change->slot, change->old};
     if (change->key == NULL) {
         table_remove(s, &at);
-    } else if (change->in_place) {
-        write_block(s, change->old, change);
+    } else if (change->over != NULL) {
+        overwrite(s, change);
     } else if (change->old != 0) {
         table_replace(s, &at, change->block);
     } else {
@@ -195,10 +201,7 @@ void shard_publish(shard *s, const memory_change *change) {
 }
 
 void shard_settle(shard *s, const memory_change *change) {
-    if (change->in_place) {
-        counter_add(&s->value_bytes, change->value.size - change->old_value_size);
-        return;
-    }
+    if (change->over != NULL) return;
     if (change->key != NULL) {
         counter_add(&s->entries, 1);
         counter_add(&s->key_bytes, change->key->bytes.size);
@@ -210,7 +213,7 @@ void shard_settle(shard *s, const memory_change *change) {
 void memory_apply(memory *m, memory_change *change) {
     shard *s = shard_of(m, change->shard);
     shard_locate(s, change);
-    if (PLANTED(overwrite_too_early) && change->in_place) write_block(s, change->old, change);
+    if (PLANTED(overwrite_too_early) && change->over != NULL) overwrite(s, change);
     bool locked = seqlock_begin_write(&s->lock);
     shard_publish(s, change);
     seqlock_end_write(&s->lock, locked);

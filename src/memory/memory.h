@@ -74,10 +74,9 @@ typedef struct memory_change {
     size_t bytes;   /* of a block for it */
     uint32_t block; /* which one; 0 where there is none */
     bool taken;     /* and written; else it was only found, and is taken where it is needed */
-    bool in_place;  /* it is not: the old entry is written over */
     uint32_t old;   /* the entry that is replaced or removed; 0 where there is none */
-    size_t old_value_size; /* of one that is written over */
-    uint8_t *line;         /* where the table has the key, or will have it */
+    uint8_t *over;  /* of the old entry, the value that is written over instead */
+    uint8_t *line;  /* where the table has the key, or will have it */
     uint32_t node, slot;
     uint8_t tag; /* what it notes of the key */
 } memory_change;

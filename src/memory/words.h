@@ -34,6 +34,10 @@ static inline uint8_t byte_get(const uint8_t *at) {
     return __atomic_load_n(at, __ATOMIC_RELAXED);
 }
 
+static inline void byte_set(uint8_t *at, uint8_t value) {
+    __atomic_store_n(at, value, __ATOMIC_RELAXED);
+}
+
 /* Copy `bytes`, whole granules, between a granule on in shared memory and private memory of any
  * alignment. */
 static inline void words_get(void *to, const void *shared, size_t bytes) {
