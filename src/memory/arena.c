@@ -95,7 +95,7 @@ static bool leaves_no_scrap(uint32_t size, uint32_t wanted) {
 }
 
 /* The first list at or after `list` that is not empty; LISTS if there is none. */
-static unsigned list_next(const arena *a, unsigned list) {
+static inline unsigned list_next(const arena *a, unsigned list) {
     for (unsigned word = list / 64; word < LIST_WORDS; word++) {
         uint64_t bits = a->list_bits[word];
         if (word == list / 64) bits = bits >> list % 64 << list % 64;
@@ -116,7 +116,7 @@ static uint32_t find_alike(const arena *a, uint32_t size) {
 
 /* One that leaves no scrap, or, where there is none, a slightly larger one, the rest of which will
  * be dead. */
-static uint32_t find_larger(const arena *a, uint32_t size) {
+static inline uint32_t find_larger(const arena *a, uint32_t size) {
     unsigned list = list_next(a, list_of(size) + 1);
     if (list == LISTS) return 0;
     unsigned enough = list_from(size + MIN_GRANULES);
@@ -125,7 +125,7 @@ static uint32_t find_larger(const arena *a, uint32_t size) {
     return list < LIST_EXACT ? a->lists[list] : 0;
 }
 
-static uint32_t find_free(const arena *a, uint32_t size) {
+static inline uint32_t find_free(const arena *a, uint32_t size) {
     uint32_t granule = size < LIST_EXACT ? a->lists[size] : find_alike(a, size);
     return granule != 0 ? granule : find_larger(a, size);
 }
@@ -137,10 +137,16 @@ static void count_live(arena *a, uint32_t granule, uint32_t size) {
     counter_add(&a->live_bytes, (uint64_t)size * GRANULE);
 }
 
-static void take_free(arena *a, uint32_t granule, uint32_t size) {
+static void take_listed(arena *a, uint32_t granule, uint32_t size) {
     uint32_t found = head_size(a, granule);
     list_remove(a, granule, found);
     leave_free(a, granule + size, found - size);
+}
+
+static uint32_t take_free(arena *a, uint32_t size) {
+    uint32_t granule = find_free(a, size);
+    if (granule != 0) take_listed(a, granule, size);
+    return granule;
 }
 
 /* Goes on with a new chunk; what is unused in the old one becomes a free block. */
@@ -159,9 +165,16 @@ static bool bump_renew(arena *a) {
     return true;
 }
 
-static void take_unused(arena *a, uint32_t size) {
+static bool has_unused(arena *a, uint32_t size) {
+    return a->bump_end - a->bump >= size || bump_renew(a);
+}
+
+static uint32_t take_unused(arena *a, uint32_t size) {
+    if (!has_unused(a, size)) return 0;
+    uint32_t granule = a->bump;
     a->bump += size;
     counter_add(&a->used_bytes, (uint64_t)size * GRANULE);
+    return granule;
 }
 
 static uint32_t chunks_for(size_t bytes) {
@@ -181,34 +194,30 @@ static uint32_t take_large(arena *a, size_t bytes) {
     return chunk_start(chunk);
 }
 
-static inline uint32_t find(arena *a, uint32_t size) {
-    uint32_t granule = find_free(a, size);
-    if (granule != 0) return granule;
-    return a->bump_end - a->bump >= size || bump_renew(a) ? a->bump : 0;
-}
-
-static inline void occupy(arena *a, uint32_t granule, uint32_t size) {
-    if (granule == a->bump && a->bump < a->bump_end) { /* else the next chunk begins there */
-        take_unused(a, size);
-    } else {
-        take_free(a, granule, size);
-    }
-    count_live(a, granule, size);
-}
-
 uint32_t arena_take(arena *a, size_t bytes) {
     if (bytes > ARENA_LARGE) return take_large(a, bytes);
-    uint32_t size = granules_of(bytes), granule = find(a, size);
-    if (granule != 0) occupy(a, granule, size);
+    uint32_t size = granules_of(bytes);
+    uint32_t granule = take_free(a, size);
+    if (granule == 0) granule = take_unused(a, size);
+    if (granule != 0) count_live(a, granule, size);
     return granule;
 }
 
 uint32_t arena_find(arena *a, size_t bytes) {
-    return find(a, granules_of(bytes));
+    uint32_t size = granules_of(bytes);
+    uint32_t granule = find_free(a, size);
+    if (granule == 0 && has_unused(a, size)) granule = a->bump;
+    return granule;
 }
 
 void arena_occupy(arena *a, uint32_t granule, size_t bytes) {
-    occupy(a, granule, granules_of(bytes));
+    uint32_t size = granules_of(bytes);
+    if (granule == a->bump && a->bump < a->bump_end) { /* else the next chunk begins there */
+        (void)take_unused(a, size);
+    } else {
+        take_listed(a, granule, size);
+    }
+    count_live(a, granule, size);
 }
 
 /* ---- Giving back */

@@ -85,22 +85,21 @@ static pkv_status too_large(const char *what, size_t size, size_t most) {
                 size, most);
 }
 
-static void write_block(shard *s, uint32_t offset, const memory_change *change) {
-    table_key wanted = table_key_of(s, change->key);
-    pkv_bytes stored = {wanted.data, wanted.size};
-    block_write(shard_at(s, offset), s->fixed_keys, stored, change->value, change->type);
+static inline void write_block(shard *s, const table_key *key, const memory_change *change) {
+    pkv_bytes stored = {key->data, key->size};
+    block_write(shard_at(s, change->block), s->fixed_keys, stored, change->value, change->type);
 }
 
 /* A new entry's block is taken and written before the wait for the index. Whether the entry is new
  * is guessed: it is as the last one was. */
-static bool prepare_block(shard *s, memory_change *change) {
+static bool prepare_block(shard *s, const table_key *key, memory_change *change) {
     if (s->overwriting && change->bytes <= OVERWRITE_MAX) {
         change->block = arena_find(&s->arena, change->bytes);
         return change->block != 0;
     }
     change->block = arena_take(&s->arena, change->bytes);
     change->taken = change->block != 0;
-    if (change->taken) write_block(s, change->block, change);
+    if (change->taken) write_block(s, key, change);
     return change->taken;
 }
 
@@ -110,10 +109,11 @@ pkv_status memory_prepare_set(memory *m, const memory_key *key, pkv_bytes value,
     if (value.size > PKV_VALUE_MAX) return too_large("value", value.size, PKV_VALUE_MAX);
 
     shard *s = shard_of(m, key->shard);
-    size_t bytes = block_bytes(s->fixed_keys, table_key_of(s, key).size, value.size);
+    table_key wanted = table_key_of(s, key);
+    size_t bytes = block_bytes(s->fixed_keys, wanted.size, value.size);
     *change = (memory_change){
         .shard = key->shard, .key = key, .value = value, .type = type, .bytes = bytes};
-    if (prepare_block(s, change) && nodes_reserve(s)) return PKV_OK;
+    if (prepare_block(s, &wanted, change) && nodes_reserve(s)) return PKV_OK;
     memory_abandon(m, change);
     return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory for an entry of %zu bytes", bytes);
 }
@@ -160,7 +160,7 @@ static uint8_t *same_size(const shard *s, const memory_change *change) {
     return b.value_size == change->value.size ? at + (b.value - at) : NULL;
 }
 
-static void choose_block(shard *s, memory_change *change) {
+static void choose_block(shard *s, const table_key *key, memory_change *change) {
     uint8_t *over = same_size(s, change);
     s->overwriting = over != NULL;
     if (change->taken) return;
@@ -168,7 +168,7 @@ static void choose_block(shard *s, memory_change *change) {
     if (over != NULL) return;
     arena_occupy(&s->arena, change->block, change->bytes);
     change->taken = true;
-    write_block(s, change->block, change);
+    write_block(s, key, change);
 }
 
 static void overwrite(shard *s, const memory_change *change) {
@@ -183,7 +183,7 @@ void shard_locate(shard *s, memory_change *change) {
     if (!table_find(s, &wanted, &at)) table_prepare_insert(s, &at);
     note_place(change, &at);
     change->tag = wanted.tag;
-    choose_block(s, change);
+    choose_block(s, &wanted, change);
 }
 
 void shard_publish(shard *s, const memory_change *change) {
