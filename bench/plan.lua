@@ -68,7 +68,7 @@ local full = {
       id = "loading",
       title = "Loading, beside stores that write behind",
       class = "D1",
-      only = { "pkv", "rocksdb", "leveldb", "sqlite" },
+      only = { "pkv", "rocksdb", "leveldb", "sqlite", "wiredtiger", "redis" },
       entries = MILLION,
       threads = { 1, 2 },
       phases = { { steps = "nothing load" } },
