@@ -71,6 +71,15 @@ describe("store[k]", function()
       assert.is_nil(store.x)
    end)
 
+   it("has the type of what was set last, also where that takes as many bytes", function()
+      for _ = 1, 3 do
+         for _, value in ipairs { "eight by", 1.5, "tes long", -2.25 } do
+            store.key = value
+            assert.equal(value, store.key)
+         end
+      end
+   end)
+
    it("reads values of all sizes after each other", function()
       for _, size in ipairs { 0, 1, 1023, 1024, 1025, 5000, 300, 3 * 2 ^ 20, 7, 2000 } do
          store.x = ("v"):rep(size)
