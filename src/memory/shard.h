@@ -33,7 +33,7 @@ typedef struct shard {
     bool fixed_keys;
     hash_secret secret;
     alignas(CACHE_LINE) os_latch writer; /* and in its line, what he needs next */
-    bool overwriting;                    /* the last set met a block of the size that it needed */
+    bool overwriting;                    /* the last set met a value of its size */
     counter entries, key_bytes, value_bytes;
     seqlock lock;
 } shard;
