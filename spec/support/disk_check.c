@@ -279,6 +279,25 @@ static void check_room(void) {
     wal_remove_files(&folder, 1, 1);
 }
 
+/* Room is no reason to change the process's map of addresses: that waits for whoever does the same,
+ * and for the kernel while it writes the file out. */
+static void check_mapped_once(void) {
+    static const file_name name = {1, 0, 1, FILE_DIFF};
+    log_file *file = NULL;
+    check(wal_create_files(&folder, 1, 1) == PKV_OK, "create");
+    check(log_file_open(&folder, &name, SALT, 0, LOG_FILE_MAPPED, &file) == PKV_OK, "open");
+    check(log_file_make_room(file, 100000) == PKV_OK, "room");
+    bool mapped = atomic_load(&file->mapped); /* not on an old kernel */
+    fail_from("mmap", ENOMEM, 1, PROBE_EVER);
+    for (uint64_t upto = 0; upto < WAL_SEGMENT_MAX; upto += WAL_SEGMENT_MIN) {
+        check(log_file_make_room(file, upto) == PKV_OK, "more of it");
+    }
+    check(probe_met() == 0 && atomic_load(&file->mapped) == mapped, "in the map that there is");
+    heal();
+    log_file_close(file);
+    wal_remove_files(&folder, 1, 1);
+}
+
 /* Whether room for 64 KiB takes more than one write of zeros: an ill third one tells. */
 static bool is_made_by_pieces(log_file_way way) {
     static const file_name name = {1, 0, 1, FILE_DIFF};
@@ -354,6 +373,7 @@ int main(void) {
     check_short_of_addresses(0, 0);
     check_short_of_addresses(WAL_SEGMENT_MAX, WAL_SEGMENT_MAX);
     check_room();
+    check_mapped_once();
     check_pieces();
     check_room_after_rotation();
     check_early(LOG_FILE_WRITTEN);

@@ -242,27 +242,50 @@ static int probed_fadvise(probe_site *site, int fd, off_t offset, off_t size, in
     return error;
 }
 
-/* A file is mapped once its pages are there. */
-static _Thread_local struct {
-    void *base;
-    int fd;
+/* Of each open file: a file is mapped once, and told of when its pages are there. */
+static struct {
+    char *base;
+    size_t size;
     off_t offset;
-} mapping = {NULL, -1, 0};
+} maps[FDS];
 
 static void *probed_mmap(probe_site *site, void *base, size_t size, int protection, int flags,
                          int fd, off_t offset) {
     void *at = probe_fails(site) ? MAP_FAILED : mmap(base, size, protection, flags, fd, offset);
-    mapping.base = fd < 0 ? NULL : at;
-    mapping.fd = fd;
-    mapping.offset = offset;
+    if (fd < 0 || fd >= FDS || at == MAP_FAILED) return at;
+    (void)pthread_mutex_lock(&telling);
+    maps[fd].base = at;
+    maps[fd].size = size;
+    maps[fd].offset = offset;
+    (void)pthread_mutex_unlock(&telling);
     return at;
+}
+
+static int probed_munmap(probe_site *site, void *base, size_t size) {
+    if (probe_fails(site)) return -1;
+    (void)pthread_mutex_lock(&telling);
+    for (int fd = 0; fd < FDS; fd++) {
+        if (maps[fd].base == base) maps[fd].base = NULL;
+    }
+    (void)pthread_mutex_unlock(&telling);
+    return munmap(base, size);
+}
+
+static void tell_populated(const char *base, size_t size) {
+    int fd = 0;
+    (void)pthread_mutex_lock(&telling);
+    while (fd < FDS &&
+           (!maps[fd].base || base < maps[fd].base || base >= maps[fd].base + maps[fd].size)) {
+        fd++;
+    }
+    off_t at = fd < FDS ? maps[fd].offset + (base - maps[fd].base) : 0;
+    (void)pthread_mutex_unlock(&telling);
+    if (fd < FDS) tell("map %s %lld %zu", name_of(fd), (long long)at, size);
 }
 
 static int probed_madvise(probe_site *site, void *base, size_t size, int advice) {
     if (probe_fails(site) || madvise(base, size, advice) != 0) return -1;
-    if (base != mapping.base) return 0;
-    tell("map %s %lld %zu", name_of(mapping.fd), (long long)mapping.offset, size);
-    mapping.base = NULL;
+    if (advice == MADV_POPULATE_WRITE) tell_populated(base, size);
     return 0;
 }
 
@@ -283,6 +306,7 @@ static int probed_madvise(probe_site *site, void *base, size_t size, int advice)
 #define flock(...)                  probed_flock(SITE("flock"), __VA_ARGS__)
 #define posix_fadvise(...)          probed_fadvise(SITE("posix_fadvise"), __VA_ARGS__)
 #define mmap(...)                   probed_mmap(SITE("mmap"), __VA_ARGS__)
+#define munmap(...)                 probed_munmap(SITE("munmap"), __VA_ARGS__)
 #define madvise(base, size, advice) probed_madvise(SITE(#advice), base, size, advice)
 
 #define readdir(listing) (probe_fails(SITE("readdir")) ? NULL : readdir(listing))
@@ -292,7 +316,6 @@ static int probed_madvise(probe_site *site, void *base, size_t size, int advice)
 #define fchmod(...)      (probe_fails(SITE("fchmod")) ? -1 : fchmod(__VA_ARGS__))
 #define nanosleep(...)   (probe_fails(SITE("nanosleep")) ? -1 : nanosleep(__VA_ARGS__))
 #define mprotect(...)    (probe_fails(SITE("mprotect")) ? -1 : mprotect(__VA_ARGS__))
-#define munmap(...)      (probe_fails(SITE("munmap")) ? -1 : munmap(__VA_ARGS__))
 #define getrandom(...)   (probe_fails(SITE("getrandom")) ? -1 : getrandom(__VA_ARGS__))
 
 /* These return the error itself. */

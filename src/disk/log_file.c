@@ -26,10 +26,12 @@ static uint64_t page_ceil(uint64_t offset) {
     return page_floor(offset + os_page_size() - 1);
 }
 
-/* Address space for the mapping, as much as there is; none means positioned writes. */
-static void reserve_map(log_file *file) {
+/* Maps as much as there is address space for, far beyond the end of the file: a map made piece by
+ * piece has to wait, for each piece, while the kernel writes the file out. No map at all means
+ * positioned writes. */
+static void map(log_file *file) {
     for (uint64_t size = WAL_MAP_BYTES; size >= WAL_SEGMENT_MAX; size /= 2) {
-        file->base = os_reserve((size_t)size);
+        file->base = os_map_file(file->fd, file->map_start, (size_t)size);
         if (!file->base) continue;
         file->map_bytes = size;
         atomic_store_explicit(&file->mapped, true, memory_order_relaxed);
@@ -61,19 +63,17 @@ pkv_status log_file_open(const os_folder *folder, const file_name *name, uint64_
         log_file_close(file);
         return status;
     }
-    if (way != LOG_FILE_WRITTEN) reserve_map(file);
+    if (way != LOG_FILE_WRITTEN) map(file);
     *out = file;
     return PKV_OK;
 }
 
-/* Maps [start, start + size), or gives up on mapping where the kernel or the address space cannot:
- * only a full disk is an error. */
-static int map_piece(log_file *file, uint64_t start, uint64_t size) {
+/* Has [start, start + size) present in the map, or gives up on mapping where the kernel or the
+ * address space cannot: only a full disk is an error. */
+static int populate(log_file *file, uint64_t start, uint64_t size) {
     uint64_t at = start - file->map_start;
     int error = EINVAL;
-    if (at + size <= file->map_bytes) {
-        error = os_map_file(file->base + at, (size_t)size, file->fd, start);
-    }
+    if (at + size <= file->map_bytes) error = os_map_populate(file->base + at, (size_t)size);
     if (error == ENOSPC) return error;
     if (error) atomic_store_explicit(&file->mapped, false, memory_order_relaxed);
     return 0;
@@ -103,7 +103,7 @@ pkv_status log_file_make_room(log_file *file, uint64_t upto) {
         error = os_file_allocate(file->fd, start, size);
         if (!error && atomic_load_explicit(&file->mapped, memory_order_relaxed)) {
             error = write_zeros(file, start, start + size);
-            if (!error) error = map_piece(file, start, size);
+            if (!error) error = populate(file, start, size);
         }
         if (!error) atomic_store_explicit(&file->ready, start + size, memory_order_release);
     }
@@ -225,7 +225,7 @@ pkv_status log_file_sync(log_file *file) {
 }
 
 static void unmap(log_file *file) {
-    if (file->base) os_unreserve(file->base, (size_t)file->map_bytes);
+    if (file->base) os_unmap_file(file->base, (size_t)file->map_bytes);
     file->base = NULL;
     atomic_store_explicit(&file->mapped, false, memory_order_relaxed);
 }

@@ -37,7 +37,7 @@ typedef struct log_file {
     uint64_t position;  /* of the tail in the shard's history, over all its files: see wal.c */
 
     atomic_bool mapped;
-    uint8_t *base; /* of the reservation; shows the file from map_start on */
+    uint8_t *base; /* shows the file from map_start on, and far beyond its end */
     uint64_t map_start, map_bytes, forgotten;
     _Atomic uint64_t ready;
     os_mutex extending; /* held while room is made */

@@ -295,23 +295,22 @@ bool os_file_maps_safely(int fd) {
 
 /* ---- Maps of files */
 
-static int populate(void *base, size_t size) {
+void *os_map_file(int fd, uint64_t offset, size_t size) {
+    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
+    return base == MAP_FAILED ? NULL : base;
+}
+
+void os_unmap_file(void *base, size_t size) {
+    (void)munmap(base, size);
+}
+
+int os_map_populate(void *base, size_t size) {
     for (;;) {
         if (madvise(base, size, MADV_POPULATE_WRITE) == 0) return 0;
         if (errno != EINTR && errno != EAGAIN) break;
     }
     /* EFAULT stands for the SIGBUS that a store into the page would have raised. */
     return errno == EFAULT ? ENOSPC : errno;
-}
-
-int os_map_file(void *base, size_t size, int fd, uint64_t offset) {
-    void *at = mmap(base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
-    if (at == MAP_FAILED) return errno;
-    int error = populate(base, size);
-    if (!error) return 0;
-    (void)mmap(base, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-               0);
-    return error;
 }
 
 void os_map_forget(void *base, size_t size) {

@@ -45,7 +45,9 @@ typedef struct sim_handle {
     bool open, locks;
     char name[SIM_NAME_BYTES]; /* it was opened by */
     uint32_t file;
-    uint64_t map_begin, map_end;
+    uint8_t *map; /* NULL: there is none */
+    size_t map_size;
+    uint64_t map_begin, map_end; /* of what has been populated */
 } sim_handle;
 
 static struct {
@@ -524,16 +526,48 @@ bool os_file_maps_safely(int fd) {
 
 /* ---- Maps */
 
-/* A handle's mapping is one piece that grows at its end, and ends with the handle. */
-int os_map_file(void *base, size_t size, int fd, uint64_t offset) {
+/* What has been populated is one piece that grows at its end, and ends with the handle. The rest of
+ * the map is address space that a store into it ends the process. */
+void *os_map_file(int fd, uint64_t offset, size_t size) {
+    if (begin()) return NULL;
+    sim_handle *h = handle_of(fd);
+    void *base = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base != MAP_FAILED) {
+        h->map = base;
+        h->map_size = size;
+        h->map_begin = h->map_end = offset;
+    }
+    (void)end(0);
+    return base == MAP_FAILED ? NULL : base;
+}
+
+static sim_handle *handle_mapped_at(const uint8_t *base) {
+    for (int i = 0; i < HANDLES; i++) {
+        sim_handle *h = &disk.handles[i];
+        if (h->open && h->map && base >= h->map && base < h->map + h->map_size) return h;
+    }
+    abort();
+}
+
+void os_unmap_file(void *base, size_t size) {
+    lock();
+    capture_mapped();
+    sim_handle *h = handle_mapped_at(base);
+    if (base != h->map || size != h->map_size) abort();
+    h->map = NULL;
+    (void)munmap(base, size);
+    (void)end(0);
+}
+
+int os_map_populate(void *base, size_t size) {
     int error = begin();
     if (error) return error;
-    sim_handle *h = handle_of(fd);
-    if (offset + size > file_of(fd)->size) abort(); /* it would raise SIGBUS */
+    sim_handle *h = handle_mapped_at(base);
+    uint64_t offset = h->map_begin + (uint64_t)((uint8_t *)base - h->map);
+    if (offset + size > disk.files[h->file].size) abort(); /* it would raise SIGBUS */
     void *at = mmap(base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, disk.memory,
                     (off_t)(h->file * FILE_BYTES + offset));
     if (at == MAP_FAILED) return end(errno);
-    if (h->map_end == 0) h->map_begin = offset;
     h->map_end = offset + size;
     stored(&disk.files[h->file], h->map_end);
     tell("map %s %" PRIu64 " %zu", h->name, offset, size);
