@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "../../src/bytes/limits.h"
 #include "../../src/disk/log_file.h"
@@ -298,6 +299,37 @@ static void check_mapped_once(void) {
     wal_remove_files(&folder, 1, 1);
 }
 
+/* Room that was reserved on the disk is made without asking the file system for any; that is given
+ * back in the end, and where it cannot be had, room is made as ever. */
+static void check_reserved(bool possible) {
+    static const file_name name = {1, 0, 1, FILE_DIFF};
+    const uint64_t reserved = WAL_SEGMENT_MAX / 2;
+    log_file *file = NULL;
+    struct stat facts = {0};
+    check(wal_create_files(&folder, 1, 1) == PKV_OK, "create");
+    check(log_file_open(&folder, &name, SALT, 0, LOG_FILE_MAPPED, &file) == PKV_OK, "open");
+    check(log_file_make_room(file, WAL_SEGMENT_MIN) == PKV_OK, "room");
+    if (!possible) fail_from("fallocate", ENOSPC, 1, 1);
+    log_file_reserve(file, reserved);
+    heal();
+    check(size_of(file) == WAL_SEGMENT_MIN, "the file is no longer for that");
+    if (atomic_load(&file->mapped)) { /* not on an old kernel */
+        check(fstat(file->fd, &facts) == 0, "fstat");
+        check(((uint64_t)facts.st_blocks * 512 >= reserved) == possible, "on the disk it is");
+        fail_from("fallocate", ENOSPC, 1, PROBE_EVER);
+        pkv_status status = log_file_make_room(file, reserved);
+        heal();
+        check(status == (possible ? PKV_OK : PKV_NO_SPACE), "no more of the disk is needed");
+        check(log_file_make_room(file, reserved + 1) == PKV_OK, "but behind it");
+        check(size_of(file) > reserved, "where room is made as ever");
+    }
+    log_file_reserve(file, 2 * reserved);
+    check(log_file_seal(file) == PKV_OK && fstat(file->fd, &facts) == 0, "seal");
+    check(facts.st_blocks == 0, "all of it is given back");
+    log_file_close(file);
+    wal_remove_files(&folder, 1, 1);
+}
+
 /* Whether room for 64 KiB takes more than one write of zeros: an ill third one tells. */
 static bool is_made_by_pieces(log_file_way way) {
     static const file_name name = {1, 0, 1, FILE_DIFF};
@@ -374,6 +406,8 @@ int main(void) {
     check_short_of_addresses(WAL_SEGMENT_MAX, WAL_SEGMENT_MAX);
     check_room();
     check_mapped_once();
+    check_reserved(true);
+    check_reserved(false);
     check_pieces();
     check_room_after_rotation();
     check_early(LOG_FILE_WRITTEN);

@@ -206,7 +206,8 @@ static int probed_ftruncate(probe_site *site, int fd, off_t size) {
 
 static int probed_fallocate(probe_site *site, int fd, int mode, off_t offset, off_t size) {
     if (probe_fails(site) || fallocate(fd, mode, offset, size) != 0) return -1;
-    tell("allocate %s %lld %lld", name_of(fd), (long long)offset, (long long)size);
+    const char *what = mode == FALLOC_FL_KEEP_SIZE ? "reserve" : "allocate";
+    tell("%s %s %lld %lld", what, name_of(fd), (long long)offset, (long long)size);
     return 0;
 }
 

@@ -51,7 +51,8 @@ bool probe_fails(probe_site *site);
  *     open NAME                  close NAME              unlink NAME
  *     read NAME OFFSET SIZE      truncate NAME SIZE      lock NAME
  *     write NAME OFFSET SIZE     allocate NAME OFFSET SIZE
- *     map NAME OFFSET SIZE       forget NAME             list PATH
+ *     map NAME OFFSET SIZE       reserve NAME OFFSET SIZE
+ *     forget NAME                list PATH
  */
 void probe_on_call(void (*told)(const char *line));
 

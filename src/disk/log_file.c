@@ -17,6 +17,8 @@
 /* The view is dropped in steps of this size, since each drop interrupts all processors and has them
  * forget the page tables. */
 #define FORGET_STEP (WAL_SEGMENT_MAX / 2)
+/* Of a file that grows as much as half its size is reserved on the disk at once, and up to this. */
+#define RESERVE_STEP ((uint64_t)4 << 20)
 
 static uint64_t page_floor(uint64_t offset) {
     return offset - offset % os_page_size();
@@ -94,13 +96,39 @@ static int write_zeros(const log_file *file, uint64_t from, uint64_t to) {
     return error;
 }
 
+/* Called with `extending` locked. */
+static void reserve(log_file *file, uint64_t start, uint64_t size) {
+    if (start + size <= file->reserved) return;
+    if (os_file_reserve(file->fd, start, size) == 0) file->reserved = start + size;
+}
+
+void log_file_reserve(log_file *file, uint64_t upto) {
+    os_lock(&file->extending);
+    uint64_t start = atomic_load_explicit(&file->ready, memory_order_relaxed);
+    if (start < upto && atomic_load_explicit(&file->mapped, memory_order_relaxed)) {
+        reserve(file, start, upto - start);
+    }
+    os_unlock(&file->extending);
+}
+
+/* Room on the disk. What is not mapped is made longer, too: zeros do that otherwise. */
+static int allocate(log_file *file, uint64_t start, uint64_t size) {
+    if (!atomic_load_explicit(&file->mapped, memory_order_relaxed)) {
+        return os_file_allocate(file->fd, start, size);
+    }
+    if (start + size <= file->reserved) return 0;
+    uint64_t ahead = start / 2 < RESERVE_STEP ? page_floor(start / 2) : RESERVE_STEP;
+    if (ahead > size) reserve(file, start, ahead);
+    return start + size <= file->reserved ? 0 : os_file_allocate(file->fd, start, size);
+}
+
 pkv_status log_file_make_room(log_file *file, uint64_t upto) {
     os_lock(&file->extending);
     uint64_t start = atomic_load_explicit(&file->ready, memory_order_relaxed);
     int error = 0;
     if (start < upto) {
         uint64_t size = page_ceil(upto - start);
-        error = os_file_allocate(file->fd, start, size);
+        error = allocate(file, start, size);
         if (!error && atomic_load_explicit(&file->mapped, memory_order_relaxed)) {
             error = write_zeros(file, start, start + size);
             if (!error) error = populate(file, start, size);

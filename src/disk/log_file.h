@@ -37,7 +37,8 @@ typedef struct log_file {
     uint64_t position;  /* of the tail in the shard's history, over all its files: see wal.c */
 
     atomic_bool mapped;
-    uint8_t *base; /* shows the file from map_start on, and far beyond its end */
+    uint64_t reserved; /* on the disk, behind the end of the file too */
+    uint8_t *base;     /* shows the file from map_start on, and far beyond its end */
     uint64_t map_start, map_bytes, forgotten;
     _Atomic uint64_t ready;
     os_mutex extending; /* held while room is made */
@@ -52,6 +53,10 @@ pkv_status log_file_open(const os_folder *folder, const file_name *name, uint64_
 
 /* Makes room for `size` bytes behind the tail, or as much of it as one small step does. */
 pkv_status log_file_make_room(log_file *file, uint64_t upto);
+
+/* Sets room on the disk aside up to `upto`, where there is plenty, so that making room need not
+ * wait for the file system to find some. */
+void log_file_reserve(log_file *file, uint64_t upto);
 
 /* Appends the record, which may have been encoded early. `keep` leaves it in the buffer where there
  * is one. On error the file holds what it held; should even that be in doubt, *broken is set. */

@@ -22,6 +22,8 @@
 /* The keeper is woken when so much of the room has been used: often, so that he is done soon. He
  * may have to share a processor with a writer. */
 #define REFILL ((uint64_t)512 << 10)
+/* So much room on the disk is set aside for a new file at most. */
+#define RESERVE_MAX ((uint64_t)256 << 20)
 /* How far behind the tail the process keeps its view of the file. */
 #define FORGET_LAG ((uint64_t)1 << 20)
 
@@ -288,10 +290,12 @@ static uint64_t tail_of(wal_shard *s) {
     return tail;
 }
 
-/* As much room as the old file has: the disk will be busy with the snapshot after the switch. */
+/* As much room as the old file has, and on the disk as much as that has become: the disk will be
+ * busy with the snapshot after the switch. */
 static pkv_status make_first_room(wal_shard *s) {
-    uint64_t wanted = window_of(s, tail_of(s) / 2), upto = 0;
+    uint64_t tail = tail_of(s), wanted = window_of(s, tail / 2), upto = 0;
     pkv_status status = PKV_OK;
+    log_file_reserve(s->next, tail < RESERVE_MAX ? tail : RESERVE_MAX);
     while (upto < wanted && !status) {
         upto += wanted - upto < ROOM_STEP ? wanted - upto : ROOM_STEP;
         status = log_file_make_room(s->next, upto);

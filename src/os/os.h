@@ -51,6 +51,9 @@ int os_file_write(int fd, const void *data, size_t size, uint64_t offset);
 int os_file_truncate(int fd, uint64_t size);
 /* Makes sure that [offset, offset + size) has room on the disk; extends the file with zeros. */
 int os_file_allocate(int fd, uint64_t offset, uint64_t size);
+/* Sets room on the disk aside for it, and leaves the file's size. Only a hint, so not where that
+ * would be more than an eighth of what is free: ENOSPC. */
+int os_file_reserve(int fd, uint64_t offset, uint64_t size);
 /* Flushes data and what is needed to read it back. */
 int os_file_sync(int fd);
 /* Asks the kernel to forget its copy, so that the next read comes from the disk. A hint. */

@@ -245,6 +245,32 @@ int os_file_allocate(int fd, uint64_t offset, uint64_t size) {
     return extend(fd, offset + size);
 }
 
+#ifdef __linux__
+static int facts_of(int fd, struct statfs *facts) {
+    while (fstatfs(fd, facts) != 0) {
+        if (errno != EINTR) return errno;
+    }
+    return 0;
+}
+#endif
+
+int os_file_reserve(int fd, uint64_t offset, uint64_t size) {
+#ifdef __linux__
+    enum { PLENTY = 8 };
+    struct statfs facts;
+    int error = facts_of(fd, &facts);
+    if (error) return error;
+    if ((uint64_t)facts.f_bavail * (uint64_t)facts.f_bsize / PLENTY < size) return ENOSPC;
+    while (fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) != 0) {
+        if (errno != EINTR) return errno;
+    }
+    return 0;
+#else
+    (void)fd, (void)offset, (void)size;
+    return EOPNOTSUPP;
+#endif
+}
+
 int os_file_sync(int fd) {
     return sync_fd(fd, true);
 }
@@ -283,9 +309,7 @@ bool os_file_maps_safely(int fd) {
 #ifdef __linux__
     enum { EXT4 = 0xEF53, XFS = 0x58465342, TMPFS = 0x01021994 };
     struct statfs facts;
-    while (fstatfs(fd, &facts) != 0) {
-        if (errno != EINTR) return false;
-    }
+    if (facts_of(fd, &facts) != 0) return false;
     return facts.f_type == EXT4 || facts.f_type == XFS || facts.f_type == TMPFS;
 #else
     (void)fd;

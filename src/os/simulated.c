@@ -495,6 +495,14 @@ int os_file_allocate(int fd, uint64_t offset, uint64_t size) {
     return end(0);
 }
 
+int os_file_reserve(int fd, uint64_t offset, uint64_t size) {
+    int error = begin();
+    if (error) return error;
+    if (offset + size > FILE_BYTES) return end(ENOSPC);
+    tell("reserve %s %" PRIu64 " %" PRIu64, handle_of(fd)->name, offset, size);
+    return end(0);
+}
+
 int os_file_sync(int fd) {
     take_time();
     int error = begin();
@@ -526,24 +534,19 @@ bool os_file_maps_safely(int fd) {
 
 /* ---- Maps */
 
-/* What has been populated is one piece that grows at its end, and ends with the handle. The rest of
- * the map is address space that a store into it ends the process. */
+/* What has been populated is one piece that grows at its end; a store behind it is a fault. */
 void *os_map_file(int fd, uint64_t offset, size_t size) {
     if (begin()) return NULL;
     sim_handle *h = handle_of(fd);
-    void *base = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base != MAP_FAILED) {
-        h->map = base;
-        h->map_size = size;
-        h->map_begin = h->map_end = offset;
-    }
+    h->map = must(mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    h->map_size = size;
+    h->map_begin = h->map_end = offset;
     (void)end(0);
-    return base == MAP_FAILED ? NULL : base;
+    return h->map;
 }
 
 static sim_handle *handle_mapped_at(const uint8_t *base) {
-    for (int i = 0; i < HANDLES; i++) {
-        sim_handle *h = &disk.handles[i];
+    for (sim_handle *h = disk.handles; h < disk.handles + HANDLES; h++) {
         if (h->open && h->map && base >= h->map && base < h->map + h->map_size) return h;
     }
     abort();
@@ -551,12 +554,10 @@ static sim_handle *handle_mapped_at(const uint8_t *base) {
 
 void os_unmap_file(void *base, size_t size) {
     lock();
-    capture_mapped();
     sim_handle *h = handle_mapped_at(base);
     if (base != h->map || size != h->map_size) abort();
     h->map = NULL;
-    (void)munmap(base, size);
-    (void)end(0);
+    (void)end(munmap(base, size));
 }
 
 int os_map_populate(void *base, size_t size) {
@@ -565,9 +566,8 @@ int os_map_populate(void *base, size_t size) {
     sim_handle *h = handle_mapped_at(base);
     uint64_t offset = h->map_begin + (uint64_t)((uint8_t *)base - h->map);
     if (offset + size > disk.files[h->file].size) abort(); /* it would raise SIGBUS */
-    void *at = mmap(base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, disk.memory,
-                    (off_t)(h->file * FILE_BYTES + offset));
-    if (at == MAP_FAILED) return end(errno);
+    (void)must(mmap(base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, disk.memory,
+                    (off_t)(h->file * FILE_BYTES + offset)));
     h->map_end = offset + size;
     stored(&disk.files[h->file], h->map_end);
     tell("map %s %" PRIu64 " %zu", h->name, offset, size);
