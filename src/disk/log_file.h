@@ -51,7 +51,7 @@ typedef struct log_file {
 pkv_status log_file_open(const os_folder *folder, const file_name *name, uint64_t salt,
                          uint64_t tail, log_file_way way, log_file **out);
 
-/* Makes room for `size` bytes behind the tail, or as much of it as one small step does. */
+/* Makes room up to `upto`, an offset in the file. */
 pkv_status log_file_make_room(log_file *file, uint64_t upto);
 
 /* Sets room on the disk aside up to `upto`, where there is plenty, so that making room need not
