@@ -85,8 +85,8 @@ int os_commit(void *base, size_t size);
 int os_commit_large(void *base, size_t size);
 /* Gives the memory behind a committed part back; it stays committed, and zeroed when next used. */
 void os_discard(void *base, size_t size);
-/* Maps [offset, offset + size) of a file, shared and writable; NULL if that cannot be. The file may
- * end before: a page is there to be written to once it has been populated, not before. */
+/* Maps [offset, offset + size) of a file, shared, to be written to and read back; NULL if that
+ * cannot be. The file may end before: a page is there once it has been populated, not before. */
 void *os_map_file(int fd, uint64_t offset, size_t size);
 void os_unmap_file(void *base, size_t size);
 /* Has every page of this part present and writable on return; the file must be as long. An error
