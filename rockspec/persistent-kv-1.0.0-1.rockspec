@@ -54,6 +54,7 @@ build = {
             "src/disk/snapshot.c",
             "src/disk/sweep.c",
             "src/disk/wal.c",
+            "src/disk/wal_files.c",
             "src/integers.c",
             "src/lua/admin.c",
             "src/lua/buffer.c",

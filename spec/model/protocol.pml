@@ -6,7 +6,8 @@
  * order than that of the log); ORDINALS logs, and a snapshot between each two; a flusher per shard.
  *
  * A record is its number in its shard's history, 1 to RECORDS; what a key holds is the number of
- * the record that set it, 0 for none. Everything that can happen is one guarded step of one
+ * the record that set it, 0 for none. Its room in the log is claimed, then it is filled, beside
+ * others; it counts as appended once all before it do. Everything that can happen is one guarded step of one
  * process, so the disk's state between any two steps is a place to crash in.
  *
  * A power cut keeps of every file of the log any beginning that is not shorter than what was flushed,
@@ -41,10 +42,12 @@
 #define KEYS 2
 
 #if SHARDS > 1
-#define MAY_APPEND(sh) (appended[sh] < RECORDS && appended[0] + appended[1] < IN_ALL)
+#define MAY_CLAIM(sh) (claimed[sh] < RECORDS && claimed[0] + claimed[1] < IN_ALL)
 #else
-#define MAY_APPEND(sh) (appended[sh] < RECORDS)
+#define MAY_CLAIM(sh) (claimed[sh] < RECORDS)
 #endif
+
+#define LESSER(a, b) ((a) < (b) -> (a) : (b))
 
 #define AT_KEY(s, k) ((s) * KEYS + (k))
 #define AT_LOG(s, o) ((s) * ORDINALS + (o) - 1)
@@ -52,14 +55,16 @@
 
 /* ---- The history, which only the assertions know */
 
-byte appended[SHARDS];              /* records so far */
+byte claimed[SHARDS];               /* records so far */
+byte appended[SHARDS];              /* of these, the first so many are whole */
 byte key_of[SHARDS * (RECORDS + 1)]; /* key_of[s * (RECORDS + 1) + i]: the key of record i */
 byte acknowledged[SHARDS];          /* as durable */
 
 /* ---- Memory */
 
 byte value[SHARDS * KEYS];   /* applied */
-byte pending[SHARDS * KEYS]; /* appended by the key's writer, not yet applied; 0: none */
+byte pending[SHARDS * KEYS]; /* claimed by the key's writer, not yet applied; 0: none */
+bit whole[SHARDS * KEYS];    /* that has been filled */
 
 /* ---- The log. A file holds the records after `base` up to `end`; up to `flushed` they are safe. */
 
@@ -71,7 +76,7 @@ byte current[SHARDS] = 1, retired[SHARDS];
 /* A flush on its way has its target. It is looked at before it has flushed anything and after it
  * has flushed all: between, no more can be lost than before. */
 bit flushing[SHARDS];
-byte flush_target[SHARDS], flush_file[SHARDS], flush_retired[SHARDS];
+byte flush_target[SHARDS], flush_whole[SHARDS], flush_file[SHARDS], flush_retired[SHARDS];
 
 /* ---- Snapshots. The one between the logs o - 1 and o is at AT_SNAP(o, ...). */
 
@@ -99,23 +104,40 @@ bit drop;
 
 /* ---- Writers */
 
-inline append(sh, key) {
-    appended[sh]++;
-    key_of[sh * (RECORDS + 1) + appended[sh]] = key;
-    end[AT_LOG(sh, current[sh])] = appended[sh];
-    pending[AT_KEY(sh, key)] = appended[sh]
+inline claim(sh, key) {
+    claimed[sh]++;
+    key_of[sh * (RECORDS + 1) + claimed[sh]] = key;
+    end[AT_LOG(sh, current[sh])] = claimed[sh];
+    pending[AT_KEY(sh, key)] = claimed[sh]
+}
+
+inline fill(sh, key) {
+    whole[AT_KEY(sh, key)] = 1;
+    appended[sh] = pending[AT_KEY(sh, key)]
 }
 
 inline apply(sh, key) {
     value[AT_KEY(sh, key)] = pending[AT_KEY(sh, key)];
-    pending[AT_KEY(sh, key)] = 0
+    pending[AT_KEY(sh, key)] = 0;
+    whole[AT_KEY(sh, key)] = 0
 }
+
+#ifdef FAULT_FILL_OUT_OF_TURN
+#define MAY_FILL(sh, key) !whole[AT_KEY(sh, key)]
+#else
+#define MAY_FILL(sh, key) (!whole[AT_KEY(sh, key)] && pending[AT_KEY(sh, key)] == appended[sh] + 1)
+#endif
+
+/* What flushes a log, or leaves it for another, keeps others from claiming and waits for all that
+ * is being filled. */
+#define ALL_FILLED(sh) (claimed[sh] == appended[sh])
 
 /* ---- Flushers */
 
 inline flush_begin(sh) {
     flushing[sh] = 1;
-    flush_target[sh] = appended[sh];
+    flush_target[sh] = claimed[sh];
+    flush_whole[sh] = appended[sh];
     flush_file[sh] = current[sh];
     flush_retired[sh] = retired[sh];
 #ifdef FAULT_ACKNOWLEDGE_EARLY
@@ -127,20 +149,22 @@ inline flush_end(sh) {
 #ifndef FAULT_FLUSH_WITHOUT_RETIRED
     if
     :: flush_retired[sh] != 0 ->
-        flushed[AT_LOG(sh, flush_retired[sh])] = end[AT_LOG(sh, flush_retired[sh])]
+        flushed[AT_LOG(sh, flush_retired[sh])] =
+            LESSER(end[AT_LOG(sh, flush_retired[sh])], flush_whole[sh])
     :: else
     fi;
 #endif
     if
-    :: flushed[AT_LOG(sh, flush_file[sh])] < flush_target[sh] ->
-        flushed[AT_LOG(sh, flush_file[sh])] = flush_target[sh]
+    :: flushed[AT_LOG(sh, flush_file[sh])] < flush_whole[sh] ->
+        flushed[AT_LOG(sh, flush_file[sh])] = flush_whole[sh]
     :: else
     fi;
     if
     :: acknowledged[sh] < flush_target[sh] -> acknowledged[sh] = flush_target[sh]
     :: else
     fi;
-    flushing[sh] = 0; flush_target[sh] = 0; flush_file[sh] = 0; flush_retired[sh] = 0
+    flushing[sh] = 0; flush_target[sh] = 0; flush_whole[sh] = 0; flush_file[sh] = 0;
+    flush_retired[sh] = 0
 }
 
 /* ---- The snapshot thread; publish.c has the same steps */
@@ -148,14 +172,14 @@ inline flush_end(sh) {
 inline rotate(sh) {
     retired[sh] = current[sh];
     current[sh] = last;
-    base[AT_LOG(sh, last)] = appended[sh];
-    end[AT_LOG(sh, last)] = appended[sh];
-    flushed[AT_LOG(sh, last)] = appended[sh];
-    tells_base[AT_LOG(sh, last)] = (appended[sh] > base[AT_LOG(sh, last - 1)])
+    base[AT_LOG(sh, last)] = claimed[sh];
+    end[AT_LOG(sh, last)] = claimed[sh];
+    flushed[AT_LOG(sh, last)] = claimed[sh];
+    tells_base[AT_LOG(sh, last)] = (claimed[sh] > base[AT_LOG(sh, last - 1)])
 }
 
 inline retire(sh) {
-    flushed[AT_LOG(sh, retired[sh])] = end[AT_LOG(sh, retired[sh])];
+    flushed[AT_LOG(sh, retired[sh])] = LESSER(end[AT_LOG(sh, retired[sh])], appended[sh]);
     retired[sh] = 0
 }
 
@@ -188,16 +212,49 @@ inline delete_logs(before) {
 
 /* ---- Crashes */
 
+/* A file's records end where the first is that is not whole. */
+inline cut_off(sh, key) {
+    if
+    :: pending[AT_KEY(sh, key)] != 0 && !whole[AT_KEY(sh, key)] -> i = first;
+        do
+        :: i <= last ->
+            if
+            :: end[AT_LOG(sh, i)] >= pending[AT_KEY(sh, key)] &&
+               base[AT_LOG(sh, i)] < pending[AT_KEY(sh, key)] ->
+                end[AT_LOG(sh, i)] = pending[AT_KEY(sh, key)] - 1
+            :: else
+            fi;
+            i++
+        :: else -> break
+        od;
+        i = 0
+    :: else
+    fi
+}
+
 inline crash() {
     crashes++;
     s = 0;
     do
     :: s < SHARDS ->
-        flushing[s] = 0; flush_target[s] = 0; flush_file[s] = 0; flush_retired[s] = 0;
+        k = 0;
+        do
+        :: k < KEYS -> cut_off(s, k); k++
+        :: else -> break
+        od;
+        s++
+    :: else -> break
+    od;
+    s = 0;
+    do
+    :: s < SHARDS ->
+        flushing[s] = 0; flush_target[s] = 0; flush_whole[s] = 0; flush_file[s] = 0;
+        flush_retired[s] = 0;
         current[s] = 0; retired[s] = 0;
         k = 0;
         do
-        :: k < KEYS -> value[AT_KEY(s, k)] = 0; pending[AT_KEY(s, k)] = 0; k++
+        :: k < KEYS ->
+            value[AT_KEY(s, k)] = 0; pending[AT_KEY(s, k)] = 0; whole[AT_KEY(s, k)] = 0; k++
         :: else -> break
         od;
         s++
@@ -309,7 +366,7 @@ inline judge(sh) {
     :: else -> break
     od;
     assert(top >= acknowledged[sh]);
-    assert(!killed || top == appended[sh]);
+    assert(!killed || top >= appended[sh]);
     k = 0; i = 0; latest = 0
 }
 
@@ -342,7 +399,7 @@ inline finish() {
     od;
     i = 0;
     do
-    :: i < SHARDS -> appended[i] = 0; acknowledged[i] = 0; i++
+    :: i < SHARDS -> claimed[i] = 0; appended[i] = 0; acknowledged[i] = 0; i++
     :: else -> break
     od;
     i = 0;
@@ -366,7 +423,7 @@ inline recover() {
         top = (first > 1 -> base[AT_LOG(s, first)] : 0);
         replay(s);
         judge(s);
-        appended[s] = top;
+        claimed[s] = top; appended[s] = top;
         found[0] = 0; found[1] = 0; top = 0;
         s++
     :: else -> break
@@ -419,14 +476,22 @@ inline start() {
 #define IN_WALK_K (at % KEYS)
 
 #define WRITER(sh, key) \
-    :: d_step { mode == RUNNING && pending[AT_KEY(sh, key)] == 0 && MAY_APPEND(sh) -> \
-                append(sh, key) } \
-    :: d_step { mode == RUNNING && pending[AT_KEY(sh, key)] != 0 -> apply(sh, key) }
+    :: d_step { mode == RUNNING && pending[AT_KEY(sh, key)] == 0 && MAY_CLAIM(sh) -> \
+                claim(sh, key) } \
+    :: d_step { mode == RUNNING && pending[AT_KEY(sh, key)] != 0 && MAY_FILL(sh, key) -> \
+                fill(sh, key) } \
+    :: d_step { mode == RUNNING && whole[AT_KEY(sh, key)] -> apply(sh, key) }
 
 #define FLUSHER(sh) \
-    :: d_step { mode == RUNNING && !flushing[sh] && acknowledged[sh] < appended[sh] -> \
-                flush_begin(sh) } \
+    :: d_step { mode == RUNNING && !flushing[sh] && acknowledged[sh] < claimed[sh] && \
+                MAY_FLUSH(sh) -> flush_begin(sh) } \
     :: d_step { mode == RUNNING && flushing[sh] -> flush_end(sh) }
+
+#ifdef FAULT_FLUSH_UNFILLED
+#define MAY_FLUSH(sh) true
+#else
+#define MAY_FLUSH(sh) ALL_FILLED(sh)
+#endif
 
 #ifdef FAULT_SKIP_SETTLE
 #define SETTLED(sh, key) true
@@ -465,7 +530,8 @@ end_of_work: /* nothing left to do is no failure */
 #endif
     /* 1, 2: the files of the next log exist and are listed before anything lies in them. */
     :: d_step { mode == RUNNING && doing == IDLE && last < ORDINALS -> last++; doing = ROTATE }
-    :: d_step { mode == RUNNING && doing == ROTATE -> rotate(at); next(SHARDS, SETTLE) }
+    :: d_step { mode == RUNNING && doing == ROTATE && ALL_FILLED(at) ->
+                rotate(at); next(SHARDS, SETTLE) }
     :: d_step { mode == RUNNING && doing == SETTLE && SETTLED(IN_WALK_S, IN_WALK_K) ->
                 next(SHARDS * KEYS, RETIRE) }
     /* 3 */
@@ -488,7 +554,7 @@ end_of_work: /* nothing left to do is no failure */
                 :: else -> break
                 od;
                 i = 0; snapshot_safe[last] = 0; doing = SETTLE }
-    :: d_step { mode == RUNNING && doing == FLUSH_LOG -> wanted = appended[at]; doing = WAIT_LOG }
+    :: d_step { mode == RUNNING && doing == FLUSH_LOG -> wanted = claimed[at]; doing = WAIT_LOG }
     :: d_step { mode == RUNNING && doing == WAIT_LOG && acknowledged[at] >= wanted ->
                 wanted = 0;
                 doing = FLUSH_LOG;

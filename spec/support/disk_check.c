@@ -1,11 +1,15 @@
 /* disk_check.c - parts of src/disk by themselves, where the store as a whole comes by too seldom: a
- * log whose calls fail while records wait to be written, a log that outgrows its mapping, pending
- * snapshot files that do not read back. */
+ * log whose calls fail while records wait to be written, a log that outgrows its mapping, a writer
+ * who is held up half-way, pending snapshot files that do not read back. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "../../src/bytes/limits.h"
@@ -163,6 +167,107 @@ static void check_room_after_rotation(void) {
     check(wal_close(log, sizes) == PKV_OK, "close");
     wal_remove_files(&folder, 1, 1);
     wal_remove_files(&folder, 2, 1);
+}
+
+/* ---- A writer who is held up: the second page of his value is not to be read at first, and
+ * whoever tries waits in a signal handler until he may go on. */
+
+static uint8_t *held_page;
+static int he_waits[2], go_on[2]; /* pipes */
+
+static void hold_up(int signal, siginfo_t *info, void *context) {
+    char byte = 0;
+    (void)context;
+    if ((uint8_t *)info->si_addr < held_page ||
+        (uint8_t *)info->si_addr >= held_page + os_page_size()) {
+        struct sigaction usual = {.sa_handler = SIG_DFL};
+        (void)sigaction(signal, &usual, NULL);
+        return; /* and meets it again */
+    }
+    if (write(he_waits[1], &byte, 1) != 1 || read(go_on[0], &byte, 1) != 1 ||
+        mprotect(held_page, os_page_size(), PROT_READ) != 0) {
+        _exit(1);
+    }
+}
+
+static void *write_held(void *log) {
+    uint32_t key = 0;
+    uint64_t position;
+    record entry = {.key = {&key, sizeof key},
+                    .value = {held_page - os_page_size(), 2 * os_page_size()}};
+    return wal_append(log, 0, &entry, &position) == PKV_OK ? log : NULL;
+}
+
+static void *append_one(void *log) {
+    return append(log, 1, 100) == PKV_OK ? log : NULL;
+}
+
+static void *flush_all(void *log) {
+    return wal_sync(log) == PKV_OK ? log : NULL;
+}
+
+static void *rotate(void *log) {
+    return wal_rotate(log) == PKV_OK ? log : NULL;
+}
+
+typedef struct other {
+    void *(*act)(void *log);
+    wal *log;
+    atomic_bool done;
+} other;
+
+static void *be_other(void *context) {
+    other *o = context;
+    void *result = o->act(o->log);
+    atomic_store(&o->done, true);
+    return result;
+}
+
+/* Nobody's record counts before the one in front of it is whole, nor is a log flushed or left
+ * behind with such a one. */
+static void check_held_up(void *(*act)(void *log), const char *what) {
+    pthread_t writer, another;
+    void *written = NULL, *acted = NULL;
+    uint64_t size;
+    char byte = 0;
+    wal *log = open_log(1, PKV_SYNC_OS, PKV_WAL_IO_MMAP);
+    if (wal_is_mapped(log)) { /* not on an old kernel */
+        other o = {act, log, false};
+        check(wal_create_files(&folder, 2, 1) == PKV_OK && wal_prepare(log, 2) == PKV_OK,
+              "prepare");
+        check(mprotect(held_page, os_page_size(), PROT_NONE) == 0, "mprotect");
+        check(pthread_create(&writer, NULL, write_held, log) == 0, "a writer");
+        check(read(he_waits[0], &byte, 1) == 1, "is held up");
+        check(pthread_create(&another, NULL, be_other, &o) == 0, "and another thread");
+        (void)usleep(50000);
+        check(!atomic_load(&o.done), what);
+        check(write(go_on[1], &byte, 1) == 1, "the writer goes on");
+        check(pthread_join(writer, &written) == 0 && written, "his record is appended");
+        check(pthread_join(another, &acted) == 0 && acted, "and then it is the other's turn");
+        check(count_records(1, 0, 1) == (act == append_one ? 2 : 1), "the log is whole");
+    }
+    check(wal_close(log, &size) == PKV_OK, "close");
+    wal_remove_files(&folder, 1, 1);
+    wal_remove_files(&folder, 2, 1);
+}
+
+static void check_all_held_up(void) {
+    struct sigaction held = {.sa_sigaction = hold_up, .sa_flags = SA_SIGINFO}, before;
+    uint8_t *value =
+        mmap(NULL, 2 * os_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (value == MAP_FAILED || pipe(he_waits) != 0 || pipe(go_on) != 0) exit(1);
+    held_page = value + os_page_size();
+    (void)sigemptyset(&held.sa_mask);
+    check(sigaction(SIGSEGV, &held, &before) == 0, "sigaction");
+    check_held_up(append_one, "what is appended meanwhile does not count yet");
+    check_held_up(flush_all, "nor is the log flushed");
+    check_held_up(rotate, "nor gone on with in another file");
+    check(sigaction(SIGSEGV, &before, NULL) == 0, "sigaction");
+    for (unsigned i = 0; i < 2; i++) {
+        (void)close(he_waits[i]);
+        (void)close(go_on[i]);
+    }
+    (void)munmap(value, 2 * os_page_size());
 }
 
 /* Names of a log whose files cannot all be made do not stay, but for what was there. */
@@ -401,6 +506,7 @@ int main(void) {
     check_broken();
     check_full_disk();
     check_retired();
+    check_all_held_up();
     check_names();
     check_short_of_addresses(0, 0);
     check_short_of_addresses(WAL_SEGMENT_MAX, WAL_SEGMENT_MAX);

@@ -243,6 +243,12 @@ pkv_status log_file_append(log_file *file, const record *entry, const early_reco
     return PKV_OK;
 }
 
+void log_file_fill(const log_file *file, uint8_t *at, const record *entry,
+                   const early_record *early) {
+    prefetch_room(at);
+    write_record(file, entry, early_record_serves(early, entry, file->seed) ? early : NULL, at);
+}
+
 pkv_status log_file_sync(log_file *file) {
     if (PLANTED(skip_log_flush)) return PKV_OK;
     int error = os_file_sync(file->fd);

@@ -34,7 +34,7 @@ typedef struct log_file {
     uint64_t tail;      /* behind the last record, buffered ones included */
     uint64_t opened_at; /* what it was then: all room is behind it */
     size_t piece;       /* of room that the page cache takes at once, and flushes at once */
-    uint64_t position;  /* of the tail in the shard's history, over all its files: see wal.c */
+    uint64_t start;     /* of the file in its shard's history, over all files: see wal.c */
 
     atomic_bool mapped;
     uint64_t reserved; /* on the disk, behind the end of the file too */
@@ -62,6 +62,17 @@ void log_file_reserve(log_file *file, uint64_t upto);
  * is one. On error the file holds what it held; should even that be in doubt, *broken is set. */
 pkv_status log_file_append(log_file *file, const record *entry, const early_record *early,
                            bool keep, bool *broken);
+
+/* The same in two steps, where the file is mapped and has room: where `size` bytes at `offset` come
+ * to lie, else NULL; and the record written there, whoever else writes elsewhere. The tail is left
+ * to the caller. */
+static inline uint8_t *log_file_room(const log_file *file, uint64_t offset, size_t size) {
+    bool mapped = atomic_load_explicit(&file->mapped, memory_order_relaxed);
+    bool there = offset + size <= atomic_load_explicit(&file->ready, memory_order_acquire);
+    return mapped && there ? file->base + (offset - file->map_start) : NULL;
+}
+void log_file_fill(const log_file *file, uint8_t *at, const record *entry,
+                   const early_record *early);
 
 /* Writes the buffer to the file. */
 pkv_status log_file_write_out(log_file *file);

@@ -86,13 +86,14 @@ void record_encode(const record *entry, uint32_t seed, uint8_t *out) {
 
 void early_record_encode(early_record *early, const record *entry, uint32_t seed) {
     size_t message = message_size(entry), size = varint_size(message) + message;
-    early->size = size <= EARLY_RECORD_MAX ? size : 0;
+    early->size = size;
+    early->encoded = size <= EARLY_RECORD_MAX;
     early->seed = seed;
-    if (early->size) encode(entry, message, seed, early->bytes);
+    if (early->encoded) encode(entry, message, seed, early->bytes);
 }
 
 bool early_record_serves(const early_record *early, const record *entry, uint32_t seed) {
-    if (early->size == 0) return false;
+    if (!early->encoded) return false;
     if (early->seed != seed && !PLANTED(believe_early_seed)) return false;
     return (entry->flushed == 0 && entry->previous_size == 0) || PLANTED(omit_marks);
 }

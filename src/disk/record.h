@@ -28,7 +28,8 @@ void record_encode(const record *entry, uint32_t seed, uint8_t *out);
  * will be to say with it (flushed, previous_size). */
 #define EARLY_RECORD_MAX 512u
 typedef struct early_record {
-    size_t size; /* 0: it is too long */
+    size_t size;  /* without anything to say */
+    bool encoded; /* else it is too long */
     uint32_t seed;
     uint8_t bytes[EARLY_RECORD_MAX];
 } early_record;

@@ -1,8 +1,8 @@
 /* wal.c - see wal.h.
  *
- * Of a shard, the lock `append` guards the current file's tail and what the next record is to say;
- * what is durable, and who flushes, is the group commit's. File systems are only called without
- * `append`, except where a writer must make room or writes by positioned writes.
+ * Of a shard, the lock `append` guards where the current file ends and what the next record is to
+ * say; what is durable, and who flushes, is the group commit's. File systems are only called
+ * without `append`, except where a writer must make room or writes by positioned writes.
  */
 #include "wal.h"
 
@@ -10,8 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include "group_commit.h"
-#include "log_file.h"
+#include "wal_shard.h"
 #include "../bytes/limits.h"
 #include "../bytes/planted.h"
 #include "../os/error.h"
@@ -26,20 +25,6 @@
 #define RESERVE_MAX ((uint64_t)256 << 20)
 /* How far behind the tail the process keeps its view of the file. */
 #define FORGET_LAG ((uint64_t)1 << 20)
-
-typedef struct wal_shard {
-    os_latch append; /* held while a record is copied, by a writer without room longer */
-    log_file *file, *retired, *next;
-    _Atomic uint32_t seed;  /* of `file`; read without the lock, and may be out of date then */
-    uint64_t wake_at;       /* tail at which the keeper is to make room */
-    uint64_t retired_size;  /* of the file before; 0 where there was none */
-    uint64_t flushed;       /* to be said by a record; 0: nothing new to say */
-    uint64_t previous_size; /* likewise */
-
-    group_commit group;
-
-    os_mutex keeping; /* held by the keeper while it uses `file` outside the append lock */
-} wal_shard;
 
 struct wal {
     const os_folder *folder;
@@ -86,46 +71,7 @@ pkv_status wal_check(wal *log) {
     return wal_broken(log) ? fail_read_only(log) : PKV_OK;
 }
 
-/* ---- Files of an ordinal */
-
-static file_name diff_name(uint64_t ordinal, uint32_t shard, uint32_t count) {
-    file_name name = {ordinal, shard, count, FILE_DIFF};
-    return name;
-}
-
-static void remove_first(const os_folder *folder, uint64_t ordinal, uint32_t shard_count,
-                         uint32_t upto) {
-    for (uint32_t i = 0; i < upto; i++) {
-        file_name name = diff_name(ordinal, i, shard_count);
-        char text[FILE_NAME_BYTES];
-        file_name_format(&name, text);
-        (void)os_unlink(folder, text);
-    }
-}
-
-pkv_status wal_create_files(const os_folder *folder, uint64_t ordinal, uint32_t shard_count) {
-    int error = 0;
-    char text[FILE_NAME_BYTES] = "";
-    uint32_t created = 0;
-    while (created < shard_count && !error) {
-        file_name name = diff_name(ordinal, created, shard_count);
-        file_name_format(&name, text);
-        int fd;
-        error = os_file_open(folder, text, OS_CREATE_NEW, &fd);
-        if (error) break;
-        created++;
-        error = os_file_close(fd);
-    }
-    if (!error && !PLANTED(skip_creation_folder_flush)) error = os_folder_sync(folder);
-    if (!error) return PKV_OK;
-    pkv_status status = fail_os(text, NO_OFFSET, error, "cannot create log file %s", text);
-    remove_first(folder, ordinal, shard_count, created); /* not what somebody else has there */
-    return status;
-}
-
-void wal_remove_files(const os_folder *folder, uint64_t ordinal, uint32_t shard_count) {
-    remove_first(folder, ordinal, shard_count, shard_count);
-}
+/* ---- Files */
 
 static log_file_way way_of(const wal_options *options) {
     if (options->io == PKV_WAL_IO_PWRITE) return LOG_FILE_WRITTEN;
@@ -134,7 +80,7 @@ static log_file_way way_of(const wal_options *options) {
 
 static pkv_status open_file(wal *log, uint64_t ordinal, uint32_t shard, uint64_t tail,
                             log_file **out) {
-    file_name name = diff_name(ordinal, shard, log->options.shard_count);
+    file_name name = {ordinal, shard, log->options.shard_count, FILE_DIFF};
     uint64_t salt = log->options.salt;
     log_file_way way = way_of(&log->options);
     pkv_status status = log_file_open(log->folder, &name, salt, tail, way, out);
@@ -146,11 +92,6 @@ static pkv_status open_file(wal *log, uint64_t ordinal, uint32_t shard, uint64_t
         return log_file_open(log->folder, &name, salt, tail, LOG_FILE_WRITTEN, out);
     }
     return PKV_OK;
-}
-
-static void use_file(wal_shard *s, log_file *file) {
-    s->file = file;
-    atomic_store_explicit(&s->seed, file->seed, memory_order_relaxed);
 }
 
 /* Room that is kept ahead of a file's tail: half of what the file has or the one before it had,
@@ -182,32 +123,65 @@ static void note_said(wal_shard *s, const record *entry, uint64_t size) {
     s->previous_size = 0;
 }
 
-pkv_status wal_append(wal *log, uint32_t shard, record *entry, uint64_t *position) {
-    wal_shard *s = &log->shards[shard];
-    bool keep = log->options.sync == PKV_SYNC_BUFFERED, broken = false, wake = false;
-    early_record early;
-    entry->flushed = entry->previous_size = 0;
-    early_record_encode(&early, entry, atomic_load_explicit(&s->seed, memory_order_relaxed));
+/* Appends a record for which there is something to say, or no room in a map. Called with `append`
+ * locked. */
+static pkv_status append_settled(wal *log, wal_shard *s, record *entry, const early_record *early) {
+    bool keep = log->options.sync == PKV_SYNC_BUFFERED, broken = false;
+    wal_shard_settle(s);
+    log_file *file = s->file;
+    uint64_t tail = file->tail;
+    entry->flushed = s->flushed;
+    entry->previous_size = s->previous_size;
+    pkv_status status = log_file_append(file, entry, early, keep, &broken);
+    if (broken) wal_break(log);
+    if (status) return status;
+    if (entry->flushed | entry->previous_size) note_said(s, entry, file->tail - tail);
+    wal_shard_set_end(s, file->start + file->tail);
+    return PKV_OK;
+}
+
+/* Whether the keeper is to be woken, which is said once. Called with `append` locked. */
+static bool wants_room(wal_shard *s) {
+    if (s->end <= s->wake_at) return false;
+    s->wake_at = WAKE_NEVER;
+    return true;
+}
+
+static pkv_status append(wal *log, wal_shard *s, record *entry, const early_record *early,
+                         uint64_t *position, bool *wake) {
     os_latch_take(&s->append);
     if (atomic_load_explicit(&log->broken, memory_order_acquire) && !PLANTED(append_to_broken)) {
         os_latch_release(&s->append);
         return fail_read_only(log);
     }
-    entry->flushed = s->flushed;
-    entry->previous_size = s->previous_size;
-    log_file *file = s->file;
-    uint64_t tail = file->tail;
-    pkv_status status = log_file_append(file, entry, &early, keep, &broken);
-    if (!status) {
-        if (entry->flushed | entry->previous_size) note_said(s, entry, file->tail - tail);
-        *position = file->position + file->tail;
-        if (file->tail > s->wake_at) {
-            s->wake_at = WAKE_NEVER;
-            wake = true;
-        }
+    const log_file *file = s->file;
+    uint64_t start = s->end;
+    uint8_t *room = NULL;
+    if ((s->flushed | s->previous_size) == 0)
+        room = log_file_room(file, wal_shard_tail(s), early->size);
+    pkv_status status = PKV_OK;
+    if (room) {
+        s->end += early->size;
+    } else {
+        status = append_settled(log, s, entry, early);
     }
-    if (broken) wal_break(log);
+    uint64_t end = *position = s->end;
+    *wake = wants_room(s);
     os_latch_release(&s->append);
+    if (room) {
+        log_file_fill(file, room, entry, early);
+        wal_shard_note_filled(s, start, end);
+    }
+    return status;
+}
+
+pkv_status wal_append(wal *log, uint32_t shard, record *entry, uint64_t *position) {
+    wal_shard *s = &log->shards[shard];
+    bool wake = false;
+    early_record early;
+    entry->flushed = entry->previous_size = 0;
+    early_record_encode(&early, entry, atomic_load_explicit(&s->seed, memory_order_relaxed));
+    pkv_status status = append(log, s, entry, &early, position, &wake);
     if (wake) wake_keeper(log);
     return status;
 }
@@ -220,10 +194,10 @@ typedef struct flush_target {
 } flush_target;
 
 static pkv_status flush_files(wal *log, wal_shard *s, flush_target *target) {
-    os_latch_take(&s->append);
+    wal_shard_lock_settled(s);
     target->file = s->file;
     target->retired = s->retired;
-    target->position = s->file->position + s->file->tail;
+    target->position = s->end;
     target->tail = s->file->tail;
     pkv_status status = log_file_write_out(s->file);
     os_latch_release(&s->append);
@@ -244,7 +218,7 @@ static pkv_status flush_shard(wal *log, wal_shard *s) {
     if (!status) {
         os_latch_take(&s->append);
         if (s->file == target.file && !PLANTED(forget_marks)) s->flushed = target.tail;
-        if (PLANTED(count_late_appends)) target.position = s->file->position + s->file->tail;
+        if (PLANTED(count_late_appends)) target.position = s->end;
         os_latch_release(&s->append);
     }
     group_end(&s->group, status ? 0 : target.position);
@@ -268,7 +242,7 @@ pkv_status wal_wait(wal *log, uint32_t shard, uint64_t position) {
 
 static uint64_t position_of(wal_shard *s) {
     os_latch_take(&s->append);
-    uint64_t position = s->file->position + s->file->tail;
+    uint64_t position = s->end;
     os_latch_release(&s->append);
     return position;
 }
@@ -283,18 +257,14 @@ pkv_status wal_sync(wal *log) {
 
 /* ---- Rotating */
 
-static uint64_t tail_of(wal_shard *s) {
-    os_latch_take(&s->append);
-    uint64_t tail = s->file->tail;
-    os_latch_release(&s->append);
-    return tail;
-}
-
 /* As much room as the old file has, and on the disk as much as that has become: the disk will be
  * busy with the snapshot after the switch. */
 static pkv_status make_first_room(wal_shard *s) {
-    uint64_t tail = tail_of(s), wanted = window_of(s, tail / 2), upto = 0;
     pkv_status status = PKV_OK;
+    uint64_t upto = 0;
+    os_latch_take(&s->append);
+    uint64_t tail = wal_shard_tail(s), wanted = window_of(s, tail / 2);
+    os_latch_release(&s->append);
     log_file_reserve(s->next, tail < RESERVE_MAX ? tail : RESERVE_MAX);
     while (upto < wanted && !status) {
         upto += wanted - upto < ROOM_STEP ? wanted - upto : ROOM_STEP;
@@ -329,15 +299,13 @@ pkv_status wal_rotate(wal *log) {
     }
     for (uint32_t i = 0; i < log->options.shard_count; i++) {
         wal_shard *s = &log->shards[i];
-        os_latch_take(&s->append);
-        s->next->position = s->file->position + s->file->tail;
-        if (PLANTED(restart_positions)) s->next->position = 0;
+        wal_shard_lock_settled(s);
         s->previous_size = s->retired_size = s->file->tail;
         if (PLANTED(forget_previous_size)) s->previous_size = 0;
+        if (PLANTED(restart_positions)) wal_shard_set_end(s, 0);
         s->flushed = 0;
-        s->wake_at = 0;
         s->retired = s->file;
-        use_file(s, s->next);
+        wal_shard_use(s, s->next, s->end);
         s->next = NULL;
         os_latch_release(&s->append);
     }
@@ -360,7 +328,7 @@ static pkv_status retire_shard(wal *log, wal_shard *s) {
     os_latch_take(&s->append);
     s->retired = NULL;
     os_latch_release(&s->append);
-    group_end(&s->group, old->position + old->tail);
+    group_end(&s->group, old->start + old->tail);
     log_file_close(old);
     return PKV_OK;
 }
@@ -387,13 +355,13 @@ pkv_status wal_retire(wal *log, uint64_t *sizes) {
 static bool keep_step(wal_shard *s) {
     os_latch_take(&s->append);
     log_file *file = s->file;
-    uint64_t tail = file->tail, window = window_of(s, tail / 2);
+    uint64_t tail = wal_shard_tail(s), window = window_of(s, tail / 2);
     uint64_t ready = atomic_load_explicit(&file->ready, memory_order_relaxed);
     bool enough = ready >= tail + window;
     /* Should there be no more to be had, the writer will meet it, and say so: it is tried again
      * when he has come further. */
     uint64_t used = window / 2 < REFILL ? window / 2 : REFILL;
-    s->wake_at = enough ? tail_for(s, ready) + used : tail + WAL_SEGMENT_MIN / 2;
+    s->wake_at = file->start + (enough ? tail_for(s, ready) + used : tail + WAL_SEGMENT_MIN / 2);
     os_latch_release(&s->append);
     if (tail > FORGET_LAG) log_file_forget(file, tail - FORGET_LAG);
     if (enough) return false;
@@ -485,11 +453,13 @@ static void destroy_locks(wal *log) {
 static pkv_status make_log(const os_folder *folder, const wal_options *options,
                            const uint64_t *tails, wal **out) {
     wal *log = calloc(1, sizeof *log);
-    if (log) log->shards = calloc(options->shard_count, sizeof *log->shards);
+    size_t size = options->shard_count * sizeof *log->shards;
+    if (log) log->shards = aligned_alloc(CACHE_LINE, size);
     if (!log || !log->shards) {
         free(log);
         return fail(PKV_NO_MEMORY, NULL, NO_OFFSET, 0, "no memory for the log");
     }
+    memset(log->shards, 0, size);
     log->folder = folder;
     log->options = *options;
     int error = os_mutex_init(&log->error_lock);
@@ -515,7 +485,8 @@ pkv_status wal_open(const os_folder *folder, const wal_options *options, uint64_
         wal_shard *s = &log->shards[i];
         log_file *file = NULL;
         status = open_file(log, ordinal, i, tails[i], &file);
-        if (file) use_file(s, file);
+        if (file) wal_shard_use(s, file, 0);
+        wal_shard_set_end(s, tails[i]);
         if (!status) status = log_file_make_room(file, tails[i] + WAL_SEGMENT_MIN / 2);
         s->flushed = tails[i];
         log->start += tails[i];
@@ -533,6 +504,7 @@ pkv_status wal_open(const os_folder *folder, const wal_options *options, uint64_
 }
 
 static pkv_status close_shard(wal *log, wal_shard *s, uint64_t *size) {
+    wal_shard_settle(s); /* nobody appends any more */
     pkv_status status = log_file_seal(s->file);
     if (!status && !PLANTED(skip_close_flush)) status = log_file_sync(s->file);
     if (status) wal_break(log);
@@ -567,7 +539,7 @@ uint64_t wal_bytes(wal *log) {
     for (uint32_t i = 0; i < log->options.shard_count; i++) {
         wal_shard *s = &log->shards[i];
         os_latch_take(&s->append);
-        bytes += s->file->tail + (s->retired ? s->retired->tail : 0);
+        bytes += wal_shard_tail(s) + (s->retired ? s->retired->tail : 0);
         os_latch_release(&s->append);
     }
     return bytes;

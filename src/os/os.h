@@ -129,6 +129,13 @@ static inline void os_latch_release(os_latch *latch) {
     atomic_store_explicit(&latch->taken, 0, memory_order_release);
 }
 
+/* Waits until a number that only grows has come to `value`, and for all that was written before it
+ * did; in the manner of a latch, since it is for waits as short. */
+void os_await_longer(const _Atomic uint64_t *number, uint64_t value);
+static inline void os_await(const _Atomic uint64_t *number, uint64_t value) {
+    if (atomic_load_explicit(number, memory_order_acquire) < value) os_await_longer(number, value);
+}
+
 /* Condition variables wait on the monotonic clock. */
 int os_cond_init(os_cond *cond);
 void os_cond_destroy(os_cond *cond);

@@ -196,20 +196,35 @@ static void pause_briefly(void) {
 #endif
 }
 
-/* Each try takes the latch's cache line away from its holder, so they are made only where it looks
- * free, and grow rare (test-and-test-and-set, exponential backoff: Anderson 1990). */
-void os_latch_contended(os_latch *latch) {
-    unsigned pauses = 1, turn = 0;
-    for (;;) {
-        if (pauses <= PAUSES_MAX) {
-            for (unsigned i = 0; i < pauses; i++) pause_briefly();
-            pauses *= 2;
-        } else {
-            os_back_off(turn++);
-        }
-        if (atomic_load_explicit(&latch->taken, memory_order_relaxed)) continue;
-        if (os_latch_try(latch)) return;
+/* A wait between two looks, longer from one to the next (Anderson 1990). Zero it before the first.
+ */
+typedef struct backoff {
+    unsigned pauses, turn;
+} backoff;
+
+static void wait_a_little(backoff *b) {
+    if (b->pauses > PAUSES_MAX) {
+        os_back_off(b->turn++);
+        return;
     }
+    for (unsigned i = 0; i < b->pauses; i++) pause_briefly();
+    b->pauses = b->pauses ? 2 * b->pauses : 1;
+}
+
+/* Each try takes the latch's cache line away from its holder, so they are made only where it looks
+ * free, and grow rare (test-and-test-and-set, exponential backoff). */
+void os_latch_contended(os_latch *latch) {
+    backoff b = {0, 0};
+    do {
+        wait_a_little(&b);
+    } while (atomic_load_explicit(&latch->taken, memory_order_relaxed) || !os_latch_try(latch));
+}
+
+void os_await_longer(const _Atomic uint64_t *number, uint64_t value) {
+    backoff b = {0, 0};
+    do {
+        wait_a_little(&b);
+    } while (atomic_load_explicit(number, memory_order_acquire) < value);
 }
 
 int os_thread_start(os_thread *thread, void *(*body)(void *context), void *context) {
