@@ -123,11 +123,16 @@ static void note_said(wal_shard *s, const record *entry, uint64_t size) {
     s->previous_size = 0;
 }
 
+static bool takes_no_more(const wal *log) {
+    bool broken = atomic_load_explicit(&log->broken, memory_order_acquire);
+    return broken && !PLANTED(append_to_broken);
+}
+
 /* Appends a record for which there is something to say, or no room in a map. Called with `append`
- * locked. */
+ * locked and all settled. */
 static pkv_status append_settled(wal *log, wal_shard *s, record *entry, const early_record *early) {
+    if (takes_no_more(log)) return fail_read_only(log);
     bool keep = log->options.sync == PKV_SYNC_BUFFERED, broken = false;
-    wal_shard_settle(s);
     log_file *file = s->file;
     uint64_t tail = file->tail;
     entry->flushed = s->flushed;
@@ -147,41 +152,37 @@ static bool wants_room(wal_shard *s) {
     return true;
 }
 
-static pkv_status append(wal *log, wal_shard *s, record *entry, const early_record *early,
-                         uint64_t *position, bool *wake) {
-    os_latch_take(&s->append);
-    if (atomic_load_explicit(&log->broken, memory_order_acquire) && !PLANTED(append_to_broken)) {
-        os_latch_release(&s->append);
-        return fail_read_only(log);
-    }
-    const log_file *file = s->file;
-    uint64_t start = s->end;
-    uint8_t *room = NULL;
-    if ((s->flushed | s->previous_size) == 0)
-        room = log_file_room(file, wal_shard_tail(s), early->size);
-    pkv_status status = PKV_OK;
-    if (room) {
-        s->end += early->size;
-    } else {
-        status = append_settled(log, s, entry, early);
-    }
-    uint64_t end = *position = s->end;
-    *wake = wants_room(s);
-    os_latch_release(&s->append);
-    if (room) {
-        log_file_fill(file, room, entry, early);
-        wal_shard_note_filled(s, start, end);
-    }
-    return status;
+/* Room in a map for the next record; NULL where there is something to say with it, or none. Called
+ * with `append` locked. */
+static uint8_t *claim(wal *log, wal_shard *s, size_t size) {
+    if (takes_no_more(log) || (s->flushed | s->previous_size) != 0) return NULL;
+    uint8_t *room = log_file_room(s->file, wal_shard_tail(s), size);
+    if (room) s->end += size;
+    return room;
 }
 
 pkv_status wal_append(wal *log, uint32_t shard, record *entry, uint64_t *position) {
     wal_shard *s = &log->shards[shard];
-    bool wake = false;
+    pkv_status status = PKV_OK;
     early_record early;
     entry->flushed = entry->previous_size = 0;
     early_record_encode(&early, entry, atomic_load_explicit(&s->seed, memory_order_relaxed));
-    pkv_status status = append(log, s, entry, &early, position, &wake);
+    os_latch_take(&s->append);
+    const log_file *file = s->file;
+    uint64_t start = s->end;
+    uint8_t *room = claim(log, s, early.size);
+    if (!room) {
+        os_latch_release(&s->append);
+        wal_shard_lock_settled(s);
+        status = append_settled(log, s, entry, &early);
+    }
+    uint64_t end = *position = s->end;
+    bool wake = wants_room(s);
+    os_latch_release(&s->append);
+    if (room) {
+        log_file_fill(file, room, entry, &early);
+        wal_shard_note_filled(s, start, end);
+    }
     if (wake) wake_keeper(log);
     return status;
 }
@@ -504,7 +505,8 @@ pkv_status wal_open(const os_folder *folder, const wal_options *options, uint64_
 }
 
 static pkv_status close_shard(wal *log, wal_shard *s, uint64_t *size) {
-    wal_shard_settle(s); /* nobody appends any more */
+    wal_shard_lock_settled(s); /* nobody appends any more */
+    os_latch_release(&s->append);
     pkv_status status = log_file_seal(s->file);
     if (!status && !PLANTED(skip_close_flush)) status = log_file_sync(s->file);
     if (status) wal_break(log);

@@ -8,9 +8,9 @@
  *                     filled                        end
  *
  * So whatever has been appended has nothing but whole records before it, whoever is killed when.
- * Who fills waits for no lock; so who holds it may wait until all is filled, and then has the log
- * to himself (wal_shard_lock_settled): to flush it, to go on in another file, or to append what
- * takes more than a copy.
+ * Who fills waits for no lock, so whoever takes it when all is filled has the log to himself
+ * (wal_shard_lock_settled): to flush it, to go on in another file, or to append what takes more
+ * than a copy.
  */
 #ifndef PKV_WAL_SHARD_H
 #define PKV_WAL_SHARD_H
@@ -56,16 +56,15 @@ static inline uint64_t wal_shard_tail(const wal_shard *s) {
     return s->end - s->file->start;
 }
 
-/* Waits until all that was claimed is filled, and tells the file where it ends. Called with
- * `append` locked. */
-static inline void wal_shard_settle(wal_shard *s) {
-    if (!PLANTED(settle_unfilled)) os_await(&s->filled, s->end);
-    s->file->tail = wal_shard_tail(s);
-}
-
+/* Takes `append` when all that was claimed is filled, and tells the file where it ends. Whoever
+ * fills may have lost his processor: others are not kept from claiming for as long as that. */
 static inline void wal_shard_lock_settled(wal_shard *s) {
-    os_latch_take(&s->append);
-    wal_shard_settle(s);
+    for (unsigned turn = 0;; os_back_off(turn++)) {
+        os_latch_take(&s->append);
+        if (os_await_briefly(&s->filled, s->end) || PLANTED(settle_unfilled)) break;
+        os_latch_release(&s->append);
+    }
+    s->file->tail = wal_shard_tail(s);
 }
 
 /* All up to here is whole, and this is the end. Called with `append` locked and all settled. */

@@ -35,7 +35,8 @@ typedef struct shard {
     alignas(CACHE_LINE) os_latch writer; /* and in its line, what he needs next */
     bool overwriting;                    /* the last set met a value of its size */
     counter entries, key_bytes, value_bytes;
-    seqlock lock;
+    /* In another, since readers look at it: writers need it for a part of their time only. */
+    alignas(CACHE_LINE) seqlock lock;
 } shard;
 
 static inline shard *shard_of(const memory *m, uint32_t index) {

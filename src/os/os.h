@@ -130,10 +130,18 @@ static inline void os_latch_release(os_latch *latch) {
 }
 
 /* Waits until a number that only grows has come to `value`, and for all that was written before it
- * did; in the manner of a latch, since it is for waits as short. */
+ * did; in the manner of a latch, since it is for waits as short. The second gives up, and answers
+ * false, where others would have to be let run. */
 void os_await_longer(const _Atomic uint64_t *number, uint64_t value);
+bool os_await_briefly_longer(const _Atomic uint64_t *number, uint64_t value);
+static inline bool os_has_come(const _Atomic uint64_t *number, uint64_t value) {
+    return atomic_load_explicit(number, memory_order_acquire) >= value;
+}
 static inline void os_await(const _Atomic uint64_t *number, uint64_t value) {
-    if (atomic_load_explicit(number, memory_order_acquire) < value) os_await_longer(number, value);
+    if (!os_has_come(number, value)) os_await_longer(number, value);
+}
+static inline bool os_await_briefly(const _Atomic uint64_t *number, uint64_t value) {
+    return os_has_come(number, value) || os_await_briefly_longer(number, value);
 }
 
 /* Condition variables wait on the monotonic clock. */

@@ -224,7 +224,16 @@ void os_await_longer(const _Atomic uint64_t *number, uint64_t value) {
     backoff b = {0, 0};
     do {
         wait_a_little(&b);
-    } while (atomic_load_explicit(number, memory_order_acquire) < value);
+    } while (!os_has_come(number, value));
+}
+
+bool os_await_briefly_longer(const _Atomic uint64_t *number, uint64_t value) {
+    backoff b = {0, 0};
+    while (b.pauses <= PAUSES_MAX) {
+        wait_a_little(&b);
+        if (os_has_come(number, value)) return true;
+    }
+    return false;
 }
 
 int os_thread_start(os_thread *thread, void *(*body)(void *context), void *context) {
