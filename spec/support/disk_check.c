@@ -270,6 +270,25 @@ static void check_all_held_up(void) {
     (void)munmap(value, 2 * os_page_size());
 }
 
+/* A disk that is full before a rotation has back what was taken for it. */
+static void check_prepared_in_vain(void) {
+    uint64_t size, written = 0;
+    struct stat facts = {.st_blocks = -1};
+    wal *log = open_log(1, PKV_SYNC_OS, PKV_WAL_IO_DEFAULT);
+    for (; written < 2 * WAL_SEGMENT_MAX; written += 1 << 20) (void)append(log, 0, 1 << 20);
+    check(wal_create_files(&folder, 2, 1) == PKV_OK, "create the next log");
+    if (wal_is_mapped(log)) { /* else there is nothing that could fail half-way */
+        fail_from("pwrite", ENOSPC, 3, PROBE_EVER);
+        check(wal_prepare(log, 2) == PKV_NO_SPACE, "no room in it");
+        heal();
+        check(fstatat(folder.fd, "snapshot_2_0-of-1_diff.bin", &facts, 0) == 0, "fstatat");
+        check(facts.st_size == 0 && facts.st_blocks == 0, "nothing is kept for it");
+    }
+    check(wal_close(log, &size) == PKV_OK, "close");
+    wal_remove_files(&folder, 1, 1);
+    wal_remove_files(&folder, 2, 1);
+}
+
 /* Names of a log whose files cannot all be made do not stay, but for what was there. */
 static void check_names(void) {
     fileset files;
@@ -516,6 +535,7 @@ int main(void) {
     check_reserved(false);
     check_pieces();
     check_room_after_rotation();
+    check_prepared_in_vain();
     check_early(LOG_FILE_WRITTEN);
     check_early(LOG_FILE_MAPPED);
     check_early(LOG_FILE_MAPPED_BY_PAGE);

@@ -275,6 +275,16 @@ static pkv_status make_first_room(wal_shard *s) {
     return status;
 }
 
+/* Gives back what the next files have been given. */
+static void abandon(wal *log) {
+    for (uint32_t i = 0; i < log->options.shard_count; i++) {
+        wal_shard *s = &log->shards[i];
+        if (s->next) (void)log_file_seal(s->next);
+        log_file_close(s->next);
+        s->next = NULL;
+    }
+}
+
 pkv_status wal_prepare(wal *log, uint64_t ordinal) {
     pkv_status status = PKV_OK;
     for (uint32_t i = 0; i < log->options.shard_count && !status; i++) {
@@ -282,20 +292,13 @@ pkv_status wal_prepare(wal *log, uint64_t ordinal) {
         status = open_file(log, ordinal, i, 0, &s->next);
         if (!status) status = make_first_room(s);
     }
-    if (status) wal_abandon(log);
+    if (status) abandon(log);
     return status;
-}
-
-void wal_abandon(wal *log) {
-    for (uint32_t i = 0; i < log->options.shard_count; i++) {
-        log_file_close(log->shards[i].next);
-        log->shards[i].next = NULL;
-    }
 }
 
 pkv_status wal_rotate(wal *log) {
     if (wal_broken(log)) {
-        wal_abandon(log);
+        abandon(log);
         return fail_read_only(log);
     }
     for (uint32_t i = 0; i < log->options.shard_count; i++) {

@@ -11,8 +11,8 @@
  * A flush that fails is never tried again, since the kernel may have forgotten the pages: the log
  * is broken from then on and every append and wait is told so.
  *
- * Thread rules: all functions may be called at any time from any thread, but prepare, rotate,
- * abandon and retire only from one (the snapshot's), and open and close when nobody else is there.
+ * Thread rules: all functions may be called at any time from any thread, but prepare, rotate
+ * and retire only from one (the snapshot's), and open and close when nobody else is there.
  */
 #ifndef PKV_WAL_H
 #define PKV_WAL_H
@@ -54,9 +54,9 @@ pkv_status wal_wait(wal *log, uint32_t shard, uint64_t position);
 /* The same for all that has been appended to any shard. */
 pkv_status wal_sync(wal *log);
 
-/* Opens the files of `ordinal` for the next rotation and makes room in them. */
+/* Opens the files of `ordinal` for the next rotation and makes room in them. On error they are as
+ * before. */
 pkv_status wal_prepare(wal *log, uint64_t ordinal);
-void wal_abandon(wal *log);
 /* Switches all shards to the prepared files. Cannot fail half-way. */
 pkv_status wal_rotate(wal *log);
 /* Flushes, cuts and closes the files that the rotation retired; tells their sizes. */
