@@ -128,8 +128,8 @@ static bool takes_no_more(const wal *log) {
     return broken && !PLANTED(append_to_broken);
 }
 
-/* Appends a record for which there is something to say, or no room in a map. Called with `append`
- * locked and all settled. */
+/* Appends a record that cannot be written beside others. Called with `append` locked and all
+ * settled. */
 static pkv_status append_settled(wal *log, wal_shard *s, record *entry, const early_record *early) {
     if (takes_no_more(log)) return fail_read_only(log);
     bool keep = log->options.sync == PKV_SYNC_BUFFERED, broken = false;
@@ -152,12 +152,15 @@ static bool wants_room(wal_shard *s) {
     return true;
 }
 
-/* Room in a map for the next record; NULL where there is something to say with it, or none. Called
- * with `append` locked. */
+/* Room in a map for the next record; NULL where there is something to say with it, no room, or two
+ * are being written. Called with `append` locked. */
 static uint8_t *claim(wal *log, wal_shard *s, size_t size) {
     if (takes_no_more(log) || (s->flushed | s->previous_size) != 0) return NULL;
+    if (!os_has_come(&s->filled, s->claimed)) return NULL;
     uint8_t *room = log_file_room(s->file, wal_shard_tail(s), size);
-    if (room) s->end += size;
+    if (!room) return NULL;
+    s->claimed = s->end;
+    s->end += size;
     return room;
 }
 

@@ -7,6 +7,9 @@
  *     | records       | being filled | being filled |
  *                     filled                        end
  *
+ * Two at most fill at a time. Were there more, and more threads than processors, each would have to
+ * be run in his turn to let the next one go on: whoever comes third waits until all is filled.
+ *
  * So whatever has been appended has nothing but whole records before it, whoever is killed when.
  * Who fills waits for no lock, so whoever takes it when all is filled has the log to himself
  * (wal_shard_lock_settled): to flush it, to go on in another file, or to append what takes more
@@ -27,7 +30,8 @@ typedef struct wal_shard {
     /* What every append changes or looks at is one cache line, which goes from writer to writer. */
     alignas(CACHE_LINE) os_latch append;
     log_file *file;
-    uint64_t end;            /* position behind the last record, and the claimed ones */
+    uint64_t claimed;        /* position of the last claim */
+    uint64_t end;            /* position behind it */
     _Atomic uint64_t filled; /* position: all records before it are whole */
     uint64_t wake_at;        /* position at which the keeper is to make room */
     uint64_t flushed;        /* to be said by a record; 0: nothing new to say */
