@@ -278,7 +278,7 @@ static void check_prepared_in_vain(void) {
     for (; written < 2 * WAL_SEGMENT_MAX; written += 1 << 20) (void)append(log, 0, 1 << 20);
     check(wal_create_files(&folder, 2, 1) == PKV_OK, "create the next log");
     if (wal_is_mapped(log)) { /* else there is nothing that could fail half-way */
-        fail_from("pwrite", ENOSPC, 3, PROBE_EVER);
+        fail_from("pwrite", ENOSPC, 1, PROBE_EVER);
         check(wal_prepare(log, 2) == PKV_NO_SPACE, "no room in it");
         heal();
         check(fstatat(folder.fd, "snapshot_2_0-of-1_diff.bin", &facts, 0) == 0, "fstatat");
