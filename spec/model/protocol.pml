@@ -7,8 +7,8 @@
  *
  * A record is its number in its shard's history, 1 to RECORDS; what a key holds is the number of
  * the record that set it, 0 for none. Its room in the log is claimed, then it is filled, beside
- * others; it counts as appended once all before it do. Everything that can happen is one guarded step of one
- * process, so the disk's state between any two steps is a place to crash in.
+ * others; it counts as appended once all before it do. Everything that can happen is one guarded
+ * step of one process, so the disk's state between any two steps is a place to crash in.
  *
  * A power cut keeps of every file of the log any beginning that is not shorter than what was flushed,
  * whatever it keeps of the others: a new log may survive where the end of the old one does not. Of
@@ -18,7 +18,7 @@
  * What must hold whenever a store is opened:
  *   - all files that the manifest names are there, and its snapshot is whole;
  *   - what comes back of each shard is a beginning of its history: no hole;
- *   - it is not older than what was acknowledged as durable; after the death of the process, it is
+ *   - it is not older than what was acknowledged as durable; after the death of the process, it has
  *     everything that was appended.
  *
  * Each -DFAULT_... leaves one step out, or does it too early; spin has to find that something does
