@@ -173,9 +173,8 @@ pkv_status log_file_write_out(log_file *file) {
     return PKV_OK;
 }
 
-/* `early` may be NULL. */
-static size_t encoded_size(const record *entry, const early_record *early) {
-    return early ? early->size : record_size(entry);
+static size_t encoded_size(const log_file *file, const record *entry, const early_record *early) {
+    return early_record_serves(early, entry, file->seed) ? early->size : record_size(entry);
 }
 
 /* The lines of the next records or two. The keeper has written them, so they are in another core's
@@ -186,7 +185,7 @@ static void prefetch_room(const uint8_t *at) {
 
 static void write_record(const log_file *file, const record *entry, const early_record *early,
                          uint8_t *out) {
-    if (early) {
+    if (early_record_serves(early, entry, file->seed)) {
         memcpy(out, early->bytes, early->size);
     } else {
         record_encode(entry, file->seed, out);
@@ -206,7 +205,7 @@ static void take_back(log_file *file, size_t size, bool *broken) {
 static pkv_status append_buffered(log_file *file, const record *entry, const early_record *early,
                                   bool keep, bool *broken) {
     pkv_status status = PKV_OK;
-    size_t size = encoded_size(entry, early);
+    size_t size = encoded_size(file, entry, early);
     if (file->buffered > 0 && file->buffered + size > FILE_BUFFER_BYTES) {
         status = log_file_write_out(file);
     }
@@ -227,8 +226,7 @@ static pkv_status append_buffered(log_file *file, const record *entry, const ear
 
 pkv_status log_file_append(log_file *file, const record *entry, const early_record *early,
                            bool keep, bool *broken) {
-    if (!early_record_serves(early, entry, file->seed)) early = NULL;
-    size_t size = encoded_size(entry, early);
+    size_t size = encoded_size(file, entry, early);
     while (file->tail + size > atomic_load_explicit(&file->ready, memory_order_acquire)) {
         pkv_status status = log_file_make_room(file, file->tail + size + WAL_SEGMENT_MIN);
         if (status) return status;
@@ -236,9 +234,7 @@ pkv_status log_file_append(log_file *file, const record *entry, const early_reco
     if (!atomic_load_explicit(&file->mapped, memory_order_relaxed)) {
         return append_buffered(file, entry, early, keep, broken);
     }
-    uint8_t *out = file->base + (file->tail - file->map_start);
-    prefetch_room(out);
-    write_record(file, entry, early, out);
+    log_file_fill(file, file->base + (file->tail - file->map_start), entry, early);
     file->tail += size;
     return PKV_OK;
 }
@@ -246,7 +242,7 @@ pkv_status log_file_append(log_file *file, const record *entry, const early_reco
 void log_file_fill(const log_file *file, uint8_t *at, const record *entry,
                    const early_record *early) {
     prefetch_room(at);
-    write_record(file, entry, early_record_serves(early, entry, file->seed) ? early : NULL, at);
+    write_record(file, entry, early, at);
 }
 
 pkv_status log_file_sync(log_file *file) {
